@@ -1,0 +1,1 @@
+// keeps the target buildable until it has a file of its own

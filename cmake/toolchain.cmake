@@ -1,0 +1,29 @@
+# Compiler settings shared by every target.
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(BONAFIDE_CCACHE ccache)
+if(BONAFIDE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${BONAFIDE_CCACHE})
+endif()
+
+add_library(bonafide_flags INTERFACE)
+target_include_directories(bonafide_flags INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
+target_compile_definitions(bonafide_flags INTERFACE BF_CHECKED=$<BOOL:${BONAFIDE_CHECKED}>)
+target_compile_options(bonafide_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wno-missing-field-initializers
+  -fno-math-errno -fno-trapping-math       # nobody reads errno or the FP flags; values do not change
+  -ffp-contract=fast                       # ISO mode turns FMA off; the kernels want it
+  -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=) # error messages name files as the repository does
+if(BONAFIDE_WERROR)
+  target_compile_options(bonafide_flags INTERFACE -Werror)
+endif()
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND BONAFIDE_MARCH)
+  target_compile_options(bonafide_flags INTERFACE -march=${BONAFIDE_MARCH})
+endif()

@@ -1,0 +1,192 @@
+// tests/host/test_tensor.cpp — handles, views, the allocator, and the backward walk.
+#include "engine/autograd.h"
+#include "engine/philox.h"
+#include "tests/support/support.h"
+
+using namespace bonafide;
+using namespace bonafide::test;
+
+namespace {
+
+// y = a * b, element by element: the smallest operation with two inputs.
+struct MulNode final : Node {
+  const char* name() const override { return "mul"; }
+  void backward(const Tensor& dy) override {
+    for (int k = 0; k < 2; ++k) {
+      const auto slot = inputs[std::size_t(k)].grad_slot();
+      if (slot.mode == GradMode::skip) continue;
+      const auto d = slot.span<float>();
+      const auto other = inputs[std::size_t(1 - k)].cspan(), g = dy.cspan();
+      for (std::int64_t i = 0; i < d.len; ++i) d[i] = (slot.mode == GradMode::add ? d[i] : 0) + g[i] * other[i];
+    }
+  }
+};
+Tensor mul(const Tensor& a, const Tensor& b) {
+  Context& ctx = a.context();
+  Tensor y = Tensor::empty(ctx, a.shape());
+  for (std::int64_t i = 0; i < y.numel(); ++i) y.span()[i] = a.cspan()[i] * b.cspan()[i];
+  if (needs_grad(ctx, a, b)) {
+    auto n = std::make_shared<MulNode>();
+    n->inputs = {a, b};
+    y.set_node(std::move(n));
+  }
+  return y;
+}
+Tensor scalar(Context& ctx, float v) { return Tensor::full(ctx, {1}, v); }
+
+}  // namespace
+
+TEST_CASE("tensor: shapes, dtypes and views say what is wrong") {
+  Context ctx;
+  const Tensor t = Tensor::zeros(ctx, {2, 3, 4});
+  CHECK(t.shape()[-1] == 4);
+  CHECK(t.shape().rows() == 6);
+  CHECK(t.shape().with_last(7).str() == "[2, 3, 7]");
+  expect_throw("axis 3 of [2, 3, 4]", [&] { t.shape()[3]; });
+  expect_throw("tensor of f32 read as bf16", [&] { t.span<bf16>(); });
+  expect_throw("5 values for shape [2, 3]", [&] { Tensor::from_host(ctx, {2, 3}, std::vector<float>(5)); });
+  expect_throw("at most 5", [&] { Tensor::zeros(ctx, {1, 1, 1, 1, 1, 1}); });
+  expect_throw("view [4] at 21 of [2, 3, 4]", [&] { Tensor::view(t, 21, {4}); });
+  Tensor v = Tensor::view(t, 20, {4});
+  v.span()[0] = 5;
+  CHECK(t.to_host()[20] == 5);
+}
+
+TEST_CASE("tensor: bf16 rounds to nearest even and keeps NaN") {
+  CHECK(float(bf16(1.0f)) == 1.0f);
+  CHECK(float(bf16(1.0f + 0x1p-8f)) == 1.0f);             // a tie goes to even
+  CHECK(float(bf16(1.0f + 3 * 0x1p-8f)) == 1.0f + 0x1p-6f);  // and here even is up
+  CHECK(std::isnan(float(bf16(std::nanf("")))));
+  CHECK(std::isinf(float(bf16(3.4e38f))));
+}
+
+TEST_CASE("autograd: a tensor used twice collects both gradients, and a second backward is refused") {
+  Context ctx;
+  Tensor x = scalar(ctx, 3).require_grad(), w = scalar(ctx, 2).require_grad();
+  Tensor y = mul(mul(x, w), x);  // w x^2
+  y.backward();
+  CHECK(x.grad().item() == 12);  // 2 w x
+  CHECK(w.grad().item() == 9);
+  expect_throw("no recorded operation", [&] { y.backward(); });
+}
+
+TEST_CASE("autograd: gradients add up over backwards until zero_grad, and a fixed buffer is reused") {
+  Context ctx;
+  Tensor x = scalar(ctx, 3).require_grad(), w = scalar(ctx, 2), buffer = scalar(ctx, 77);
+  x.set_grad_buffer(buffer);
+  mul(x, w).backward();
+  CHECK(buffer.item() == 2);  // written, not added to the 77
+  mul(x, w).backward();
+  CHECK(buffer.item() == 4);
+  x.zero_grad();
+  CHECK_FALSE(x.grad());
+  mul(x, w).backward();
+  CHECK(buffer.item() == 2);
+}
+
+TEST_CASE("autograd: no-grad records nothing, detach and reshape keep the data") {
+  Context ctx;
+  Tensor x = scalar(ctx, 3).require_grad();
+  {
+    NoGrad guard(ctx);
+    CHECK_FALSE(mul(x, x).requires_grad());
+  }
+  CHECK_FALSE(x.detach().requires_grad());
+  CHECK(x.detach().shares_memory_with(x));
+  Tensor y = mul(x.reshape({1, 1}), Tensor::full(ctx, {1, 1}, 4)).reshape({1});
+  y.backward();
+  CHECK(x.grad().item() == 4);
+}
+
+TEST_CASE("autograd: a hook runs once per backward, after the last use of its parameter") {
+  Context ctx;
+  Tensor x = scalar(ctx, 3).require_grad(), w = scalar(ctx, 2).require_grad();
+  std::vector<float> seen;
+  w.set_grad_hook([&](Tensor& p) { seen.push_back(p.grad().item()); });
+  mul(mul(w, x), w).backward();
+  CHECK(seen == std::vector<float>{12});
+  w.zero_grad();
+  mul(w, x).backward();
+  CHECK(seen == std::vector<float>{12, 3});
+}
+
+TEST_CASE("autograd: a long chain does not recurse") {
+  Context ctx;
+  Tensor one = scalar(ctx, 1), x = scalar(ctx, 1).require_grad(), y = mul(x, one);
+  for (int i = 0; i < 100000; ++i) y = mul(y, one);
+  y.backward();
+  CHECK(x.grad().item() == 1);
+}
+
+TEST_CASE("allocator: a steady loop stops asking the system, names are kept apart, exhaustion is explained") {
+  auto allocator = std::make_shared<CachingAllocator>();
+  Context ctx({}, allocator);
+  const auto step = [&] {
+    Tensor a = Tensor::empty(ctx, {100, 7}, DType::f32, "alpha"), b = Tensor::empty(ctx, {33}, DType::bf16, "beta");
+    return mul(a, a);
+  };
+  step();
+  const auto before = allocator->stats();
+  step();
+  step();
+  const auto after = allocator->stats();
+  CHECK(after.system_allocations == before.system_allocations);
+  CHECK(after.live_bytes == 0);
+  CHECK(after.by_name.at("alpha").allocations == 3);
+  CHECK(after.by_name.at("beta").peak_bytes == 256);
+
+  struct Failing : MemorySource {
+    std::unique_ptr<MemorySource> real = host_memory();
+    int left = 1, refused = 0;
+    void* allocate(std::size_t n) override { return left-- > 0 ? real->allocate(n) : (++refused, nullptr); }
+    void release(void* p, std::size_t n) noexcept override { real->release(p, n); }
+  };
+  auto failing = std::make_unique<Failing>();
+  Failing* source = failing.get();
+  CachingAllocator small(std::move(failing));
+  void* p = small.allocate(1000, "weights");
+  expect_throw("weights", [&] { small.allocate(5000, "activation"); });
+  CHECK(source->refused == 2);  // once, then again after the cache was released
+  small.release(p, 1000, "weights");
+}
+
+TEST_CASE("allocator: size classes waste at most an eighth") {
+  for (std::size_t n : {1u, 256u, 257u, 4096u, 5000u, 1u << 20, (1u << 20) + 1, 123456789u}) {
+    const std::size_t c = CachingAllocator::size_class(n);
+    CHECK(c >= n);
+    CHECK(c <= std::max<std::size_t>(n + n / 8 + 256, 256));
+  }
+}
+
+TEST_CASE("philox: the published test vectors") {
+  // Random123's kat_vectors for philox4x32-10.
+  const Philox zero{}, ones{{0xffffffffu, 0xffffffffu}};
+  CHECK(zero({0, 0, 0, 0}) == std::array<std::uint32_t, 4>{0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u});
+  CHECK(ones({0xffffffffu, 0xffffffffu, 0xffffffffu, 0xffffffffu}) ==
+        std::array<std::uint32_t, 4>{0x408f276du, 0x41c83b0eu, 0xa20bc7c6u, 0x6d5451fdu});
+}
+
+TEST_CASE("philox: streams with different names differ, the same name repeats, moments are right") {
+  Random a(1, "x", 2, 3), b(1, "x", 2, 3), c(1, "x", 3, 2), d(1, "y", 2, 3);
+  const auto v = a.u64();
+  CHECK(v == b.u64());
+  CHECK(v != c.u64());
+  CHECK(v != d.u64());
+  Random r(7, "moments");
+  double sum = 0, sq = 0, beta = 0, u = 0;
+  const int n = 40000;
+  for (int i = 0; i < n; ++i) {
+    const double z = r.normal();
+    sum += z, sq += z * z, beta += r.beta(0.592, 0.592), u += r.uniform();
+  }
+  CHECK(std::abs(sum / n) < 0.02);
+  CHECK(std::abs(sq / n - 1) < 0.03);
+  CHECK(std::abs(beta / n - 0.5) < 0.01);
+  CHECK(std::abs(u / n - 0.5) < 0.01);
+  auto p = r.permutation(100);
+  std::sort(p.begin(), p.end());
+  for (int i = 0; i < 100; ++i) CHECK(p[std::size_t(i)] == i);
+  std::vector<int> seen(7);
+  for (int i = 0; i < 7000; ++i) ++seen[std::size_t(r.below(7))];
+  for (int k : seen) CHECK(std::abs(k - 1000) < 150);
+}
