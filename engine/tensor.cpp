@@ -27,6 +27,7 @@ struct Tensor::Impl {
   Shape shape;
   DType dtype{};
   std::shared_ptr<void> data;
+  Tensor compute_copy;
   Tensor grad;
   bool grad_written = false;
   bool requires_grad = false;
@@ -155,6 +156,16 @@ void Tensor::copy_from_host(std::span<const float> v) {
     auto d = span<bf16>();
     for (std::int64_t i = 0; i < d.len; ++i) d[i] = bf16(v[std::size_t(i)]);
   }
+}
+void Tensor::set_compute_copy(const Tensor& copy) {
+  BF_CHECK(copy.shape() == shape(), "compute copy ", copy.shape().str(), " for ", shape().str());
+  impl_->compute_copy = copy;
+}
+Tensor Tensor::as(DType t) const {
+  if (dtype() == t) return *this;
+  if (impl_->compute_copy && impl_->compute_copy.dtype() == t) return impl_->compute_copy;
+  BF_CHECK(t == DType::f32 || t == DType::bf16, "as(", name_of(t), ")");
+  return from_host(context(), shape(), to_host(), t, "compute copy");
 }
 bool Tensor::shares_memory_with(const Tensor& o) const { return impl_ && o.impl_ && impl_->data == o.impl_->data; }
 

@@ -77,6 +77,11 @@ class Tensor {
   void copy_from_host(std::span<const float>);  // overwrites the data (f32, bf16)
   bool shares_memory_with(const Tensor&) const;
 
+  // ---- precision. A parameter is an f32 master; matrix products read it through as(), which answers with the master
+  // itself, with the low-precision copy that the optimiser keeps, or, where there is none, with a fresh conversion.
+  void set_compute_copy(const Tensor& copy);
+  Tensor as(DType) const;
+
   // ---- hand to a kernel. Throws if T is not this tensor's dtype.
   template <class T = float>
   Span<T> span() const {

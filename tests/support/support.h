@@ -112,7 +112,7 @@ inline void expect_throw(const std::string& part, const std::function<void()>& f
 // A storage type's own rounding: what a correct kernel may be off by when it stores T.
 template <class T>
 constexpr double storage_rtol() {
-  return sizeof(T) == 2 ? 1.0 / 128 : 0;  // half an ulp of bf16 is 2^-9; accumulation order may add as much again
+  return sizeof(T) == 2 ? 1.0 / 128 : 0;  // one ulp of bf16: two roundings of nearly the same sum
 }
 
 }  // namespace bonafide::test
