@@ -43,7 +43,7 @@ endfunction()
 # One program per tier, one file per operation: tests/<tier>/test_*.cpp -> build/tests/test_<tier>.
 # tests/images is the part of the host tier that needs OpenCV.
 function(bonafide_tests)
-  add_library(test_support STATIC tests/support/main.cpp)
+  add_library(test_support STATIC tests/support/main.cpp tests/support/gradcheck.cpp)
   target_link_libraries(test_support PUBLIC bonafide doctest::doctest)
   target_compile_definitions(test_support PUBLIC BF_SOURCE_DIR="${CMAKE_SOURCE_DIR}" BF_BINARY_DIR="${CMAKE_BINARY_DIR}")
   foreach(tier host images e2e slow interop)

@@ -1,6 +1,7 @@
 // tests/host/test_tensor.cpp — handles, views, the allocator, and the backward walk.
 #include "engine/autograd.h"
 #include "engine/philox.h"
+#include "tests/support/gradcheck.h"
 #include "tests/support/support.h"
 
 using namespace bonafide;
@@ -116,6 +117,13 @@ TEST_CASE("autograd: a long chain does not recurse") {
   for (int i = 0; i < 100000; ++i) y = mul(y, one);
   y.backward();
   CHECK(x.grad().item() == 1);
+}
+
+TEST_CASE("gradcheck: accepts a right gradient, refuses a wrong one") {
+  Context ctx;
+  Tensor a = random_leaf(ctx, {2, 3}, 1), b = random_leaf(ctx, {2, 3}, 2);
+  check_gradients({a, b}, [&] { return mul(mul(a, b), a); });
+  expect_throw("leaf 1", [&] { check_gradients({a, b}, [&] { return mul(mul(a, b), b.detach()); }); });
 }
 
 TEST_CASE("allocator: a steady loop stops asking the system, names are kept apart, exhaustion is explained") {
