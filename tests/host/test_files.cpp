@@ -1,16 +1,16 @@
 // tests/host/test_files.cpp — a file is whole or absent, whatever goes wrong while it is written.
-#include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 
 #include "engine/files.h"
+#include "tests/support/full_disk.h"
 #include "tests/support/support.h"
 #include "tests/support/temp_folder.h"
 
 using namespace bonafide;
+using test::FullDisk;
 using test::TempFolder;
 namespace fs = std::filesystem;
 
@@ -18,26 +18,6 @@ namespace {
 std::size_t entries(const fs::path& folder) {
   return std::size_t(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
 }
-
-// Writes beyond `bytes` fail as they do on a full disk (EFBIG instead of ENOSPC) while this object lives.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) {
-    before_ = std::signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &limit_);
-    rlimit small = limit_;
-    small.rlim_cur = bytes;
-    setrlimit(RLIMIT_FSIZE, &small);
-  }
-  ~FullDisk() {
-    setrlimit(RLIMIT_FSIZE, &limit_);
-    std::signal(SIGXFSZ, before_);
-  }
-
- private:
-  rlimit limit_{};
-  void (*before_)(int) = nullptr;
-};
 }  // namespace
 
 TEST_CASE("files: write, replace, read back") {
