@@ -26,12 +26,13 @@ struct AugmentDraw {
 // One image of the global batch.
 struct SampleDraw {
   std::int64_t record = 0;  // row of the training manifest
-  float label = 0;          // 1 = attack
+  float label = 0;          // 1 = attack, NaN = unlabelled (evaluation only)
   float margin = 1.2f;      // crop: box size times this
   AugmentDraw augment;
   bool simulated = false;        // render `species` (or, for genuine, the camera alone) from the photograph
   Label species;                 // what to render
-  std::uint64_t simulate_a = 0;  // the render's random stream is Random(seed, "simulate", simulate_a, simulate_b)
+  std::int64_t donor = -1;       // row of another person's photograph, for species that need one; -1: nobody else there
+  std::uint64_t simulate_a = 0;  // the render's random stream is Random(plan.seed, "simulate", simulate_a, simulate_b)
   std::uint64_t simulate_b = 0;
 };
 
@@ -45,7 +46,9 @@ struct CutMixDraw {
 };
 
 struct BatchPlan {
+  std::uint64_t seed = 0;
   std::int64_t epoch = 0, step = 0;  // step counts from 0 over the whole run
+  int group = 1;                     // samples that stay together when processes share a batch: 2 for pairs
   std::vector<SampleDraw> samples;   // [attack0, genuine0, attack1, genuine1, …] for pair batches
   CutMixDraw cutmix;
 };
