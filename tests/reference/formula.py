@@ -53,7 +53,8 @@ def tensor(name, shape, scale=1.0, offset=0.0, dtype=torch.float64):
 def parameter(name, shape, dtype=torch.float32):
     """A weight of a test model, by timm's name and shape."""
     if len(shape) > 1:
-        return tensor(name, shape, np.sqrt(3.0 / np.prod(shape[1:])), dtype=dtype)
+        gain = 0.3 if ".fc2." in name else 0.25 if "cls." in name or "proj." in name else 1.0
+        return tensor(name, shape, gain * np.sqrt(3.0 / np.prod(shape[1:])), dtype=dtype)
     if not name.endswith(".weight"):
         return tensor(name, shape, 0.1, dtype=dtype)
     return tensor(name, shape, 0.5, dtype=dtype) if ".grn." in name else tensor(name, shape, 0.1, 1.0, dtype=dtype)
@@ -65,15 +66,16 @@ def samples(name, k, n):
 
 
 def image(name, label, height, width):
-    """uint8 [height, width, 3]: a diagonal pattern that tells the class, a tint and noise."""
+    """uint8 [height, width, 3]: triangle waves that tell the class, a tint and noise."""
 
     def draw(stream, n, amplitude):
         return (bits(stream, n) * (2 * amplitude + 1) >> 24) - amplitude
 
     y, x = np.mgrid[:height, :width]
-    t = (x + y if label else x - y + 65536) % 64 - 32
-    wave = np.abs(t) - 16
-    v = 128 + 3 * wave[..., None] + draw(name + ":tint", 3, 24) + draw(name, height * width * 3, 40).reshape(height, width, 3)
+    period = 16 if label else 64
+    t = (x + y if label else x - y + 65536) % period - period // 2
+    wave = (np.abs(t) - period // 4) * (128 // period)
+    v = 128 + wave[..., None] + draw(name + ":tint", 3, 24) + draw(name, height * width * 3, 56).reshape(height, width, 3)
     return np.clip(v, 0, 255).astype(np.uint8)
 
 

@@ -18,6 +18,8 @@ def main():
         "backbone.stages.0.blocks.0.mlp.grn.weight": (11,),
         "backbone.stages.0.blocks.0.mlp.grn.bias": (11,),
         "proj.0.bias": (11,),
+        "cls.weight": (1, 11),
+        "backbone.stages.3.blocks.1.mlp.fc2.weight": (5, 7, 1, 1),
     }
     v = formula.values("sketched", 1000)
     write_json("formula.json", {
