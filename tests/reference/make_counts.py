@@ -35,7 +35,7 @@ def main():
             data["paired"][name] = count(PairedModel(name).parameters())
             assert list(bare.state_dict()) == [n for n, _ in bare.named_parameters()]  # no buffers
         for name in ("convnextv2_atto", "convnextv2_tiny"):  # a 1x1-convolution MLP and a linear one
-            data["shapes"][name] = {n: list(p.shape) for n, p in PairedModel(name).named_parameters()}
+            data["shapes"][name] = [[n, list(p.shape)] for n, p in PairedModel(name).named_parameters()]
         model = PairedModel("convnextv2_tiny")
         parts = {"stem": model.backbone.stem, "head.norm": model.backbone.head.norm, "cls": model.cls, "proj": model.proj}
         parts.update({f"stages.{i}": s for i, s in enumerate(model.backbone.stages)})

@@ -16,7 +16,7 @@ CASES = {
     "atto_odd": ("convnextv2_atto", 75, 102, [1, 0, 1, 0]),  # neither square nor a multiple of 32, 4 or 2
     "tiny": ("convnextv2_tiny", 64, 64, [1, 0, 1, 0]),
 }
-SAMPLES = 8
+SAMPLES, BUCKETS = 8, 16
 
 
 def run(name, dtype):
@@ -39,7 +39,8 @@ def main():
         for n, p in model.named_parameters():
             g = p.grad.flatten()
             gradients[n] = {"shape": list(p.shape), "norm": rounded(g.norm().item()), "sum": rounded(g.sum().item()),
-                            "samples": rounded(g[formula.samples(n, SAMPLES, g.numel())])}
+                            "samples": rounded(g[formula.samples(n, SAMPLES, g.numel())]),
+                            "sketch": rounded(formula.sketch(n, g.numpy(), BUCKETS))}
         # How far PyTorch's own float32 is from this: the tolerance that a float32 engine can be held to.
         single = run(name, torch.float32)[0]
         error = max(((q.grad.double() - p.grad).norm() / p.grad.norm()).item()
