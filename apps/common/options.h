@@ -1,9 +1,9 @@
 // apps/common/options.h — every setting of `bonafide train`: plain structs, and one table that binds each to its key.
 //
-// The table (options_table.cpp) is the only list of keys: the parser, --help, --print-config and a run's config.json are
-// made from it. Keys have the names of the published configuration where it has them. Defaults are the paper's;
-// configs/default.json says the same with comments, configs/recommended.json is what we would defend. Paths are relative
-// to the folder the program is started in.
+// The table (options_table.cpp) is the only list of keys: the parser, --help, --print-config and a run's config.json
+// are made from it. Keys have the names of the published configuration where it has them. Defaults are the paper's;
+// configs/default.json says the same with comments, configs/recommended.json is what we would defend. Paths are
+// relative to the folder the program is started in.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -89,8 +89,8 @@ struct TrainConfig {
     std::string weights_save_folder = "runs";
   } trainer;
   struct Loss {
-    std::string type = "binary_focal";               // binary_focal, focal, BCE, BCE_smooth
-    std::string focal_form = "detached_one_sided";   // detached_one_sided, canonical
+    std::string type = "binary_focal";              // binary_focal, focal, BCE, BCE_smooth
+    std::string focal_form = "detached_one_sided";  // detached_one_sided, canonical
     double alpha = 0.528, gamma = 0.73, label_smoothing = 0.1;
     bool contrastive = true;
     std::string supcon_form = "log_outside";  // log_outside, l_out
@@ -121,9 +121,9 @@ struct LoadedConfig {
   std::vector<std::string> warnings;          // one line each: published keys that have no effect here
 };
 
-// Defaults, then the files in order (JSON with comments; sections nest, or keys are dotted), then `key=value` overrides.
-// Throws a UsageError, naming the file and line or the command line, for: an unknown key (with the nearest one), a wrong
-// type, a value out of range, a key given twice in one file, values that contradict each other.
+// Defaults, then the files in order (JSON with comments; sections nest, or keys are dotted), then `key=value`
+// overrides. Throws a UsageError, naming the file and line or the command line, for: an unknown key (with the nearest
+// one), a wrong type, a value out of range, a key given twice in one file, values that contradict each other.
 LoadedConfig load_config(const std::vector<std::string>& files, const std::vector<std::string>& overrides);
 
 // The same from a text instead of files; `name` is what errors and origins call it.
