@@ -1,0 +1,140 @@
+// tests/host/test_gelu.cpp — GELU against erfc in double precision.
+#include <omp.h>
+
+#include <limits>
+
+#include "engine/autograd.h"
+#include "kernels/gelu/gelu.h"
+#include "layers/functional/gelu.h"
+#include "tests/support/gradcheck.h"
+
+using namespace bonafide;
+using namespace bonafide::test;
+
+namespace {
+
+double normal_cdf(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
+double exact(double x) { return x * normal_cdf(x); }
+double exact_derivative(double x) { return normal_cdf(x) + x * std::exp(-x * x / 2) / std::sqrt(2 * 3.14159265358979323846); }
+
+template <class T>
+Buffer<T> forward(const Buffer<T>& x) {
+  Buffer<T> y(x.size());
+  kernels::cpu::gelu_fwd<T>({.x = x.cspan(), .y = y.span()});
+  return y;
+}
+template <class T>
+Buffer<T> backward(const Buffer<T>& dy, const Buffer<T>& x) {
+  Buffer<T> dx(x.size());
+  kernels::cpu::gelu_bwd<T>({.dy = dy.cspan(), .x = x.cspan(), .dx = dx.span()});
+  return dx;
+}
+
+const std::int64_t kSizes[] = {0, 1, 7, 8, 15, 16, 17, 33, 1009, 40000};  // the last one spans several work items
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("gelu matches the double reference", T, float, bf16) {
+  for (const auto n : kSizes) {
+    const auto x = Buffer<T>::random(n, 1, 0, 3), dy = Buffer<T>::random(n, 2);
+    std::vector<double> y(std::size_t(n), 0.0), dx(std::size_t(n), 0.0);
+    for (std::int64_t i = 0; i < n; ++i)
+      y[std::size_t(i)] = exact(x[i]), dx[std::size_t(i)] = dy[i] * exact_derivative(x[i]);
+    expect_close("y", forward(x), y, 1e-6 + storage_rtol<T>(), 3e-7);
+    expect_close("dx", backward(dy, x), dx, 1e-6 + storage_rtol<T>(), 1.5e-6);
+  }
+}
+
+// The claim of the header: 3e-7 max(1, |x|), on a grid much finer than the polynomials' ripples.
+TEST_CASE("gelu is accurate to about the rounding of f32") {
+  const std::int64_t n = 200001;
+  Buffer<float> x(n);
+  for (std::int64_t i = 0; i < n; ++i) x[i] = -15 + 30 * float(i) / float(n - 1);
+  const Buffer<float> y = forward(x), d = backward(Buffer<float>(n, 1), x);
+  double worst = 0, worst_derivative = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double scale = std::max(1.0, std::abs(x.cspan()[i]) + 0.0), v = x.cspan()[i];
+    worst = std::max(worst, std::abs(double(y.cspan()[i]) - exact(v)) / scale);
+    worst_derivative = std::max(worst_derivative, std::abs(double(d.cspan()[i]) - exact_derivative(v)));
+  }
+  CHECK(worst < 1.5e-7);
+  CHECK(worst_derivative < 3e-7);
+  // Relative accuracy where the result is small: -4 .. -6, where 1 + erf(x / sqrt 2) in f32 has no digit left.
+  for (const float v : {-4.0f, -5.0f, -6.0f}) {
+    const auto z = forward(Buffer<float>(1, v));
+    CHECK(std::abs(z.cspan()[0] / exact(double(v)) - 1) < 1e-5);
+  }
+}
+
+TEST_CASE("gelu at the ends of the line") {
+  const float inf = std::numeric_limits<float>::infinity();
+  Buffer<float> x(6);
+  const float values[] = {0, -0.0f, inf, -inf, std::nanf(""), 3e38f};
+  for (int i = 0; i < 6; ++i) x[i] = values[i];
+  const Buffer<float> y = forward(x), d = backward(Buffer<float>(6, 1), x);
+  CHECK(y.cspan()[0] == 0);
+  CHECK(y.cspan()[1] == 0);
+  CHECK(y.cspan()[2] == inf);
+  CHECK(std::abs(y.cspan()[3]) < 1e-30f);
+  CHECK(std::isnan(y.cspan()[4]));
+  CHECK(y.cspan()[5] == 3e38f);
+  CHECK(d.cspan()[0] == doctest::Approx(0.5));
+  CHECK(d.cspan()[2] == 1);
+  CHECK(std::abs(d.cspan()[3]) < 1e-30f);
+  CHECK(std::isnan(d.cspan()[4]));
+}
+
+TEST_CASE_TEMPLATE("gelu adds to, and leaves alone, what is in dx", T, float, bf16) {
+  const std::int64_t n = 21;
+  const auto x = Buffer<T>::random(n, 1), dy = Buffer<T>::random(n, 2);
+  Buffer<T> dx(n, 8);
+  kernels::cpu::gelu_bwd<T>({.dy = dy.cspan(), .x = x.cspan(), .dx = dx.span(), .dx_mode = GradMode::add});
+  std::vector<double> want;
+  for (std::int64_t i = 0; i < n; ++i) want.push_back(8 + dy[i] * exact_derivative(x[i]));
+  expect_close("added", dx, want, 1e-6 + storage_rtol<T>(), 1e-6);
+  Buffer<T> untouched(n, 8);
+  kernels::cpu::gelu_bwd<T>({.dy = dy.cspan(), .x = x.cspan(), .dx = untouched.span(), .dx_mode = GradMode::skip});
+  expect_bitwise("skipped", untouched, Buffer<T>(n, 8));
+}
+
+TEST_CASE("gelu does not depend on the number of threads") {
+  const auto x = Buffer<float>::random(70000, 1), dy = Buffer<float>::random(70000, 2);
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const auto y = forward(x), dx = backward(dy, x);
+  omp_set_num_threads(2);
+  expect_bitwise("y", y, forward(x));
+  expect_bitwise("dx", dx, backward(dy, x));
+  omp_set_num_threads(before);
+}
+
+TEST_CASE("gelu explains wrong arguments") {
+  Buffer<float> a(4), b(5);
+  expect_throw("y has 5 elements, x has 4", [&] { kernels::cpu::gelu_fwd<float>({.x = a.cspan(), .y = b.span()}); });
+  expect_throw("dy has 5", [&] { kernels::cpu::gelu_bwd<float>({.dy = b.cspan(), .x = a.cspan(), .dx = a.span()}); });
+  expect_throw("dx has 5", [&] { kernels::cpu::gelu_bwd<float>({.dy = a.cspan(), .x = a.cspan(), .dx = b.span()}); });
+  Context ctx;
+  const std::int32_t v[] = {1, 2};
+  expect_throw("expected f32 or bf16", [&] { fn::gelu(Tensor::from_host(ctx, {2}, std::span<const std::int32_t>(v))); });
+}
+
+TEST_CASE("gelu gradient check") {
+  Context ctx;
+  const Tensor x = random_leaf(ctx, {2, 3, 3, 17}, 3);
+  check_gradients({x}, [&] { return fn::gelu(fn::gelu(x)); });
+  NoGrad guard(ctx);
+  CHECK(!fn::gelu(x).requires_grad());
+}
+
+TEST_CASE("gelu keeps bf16") {
+  Context ctx;
+  const std::vector<float> v{-1, 0.5f, 2};
+  const Tensor x = Tensor::from_host(ctx, {3}, v, DType::bf16).require_grad(), y = fn::gelu(x);
+  CHECK(y.dtype() == DType::bf16);
+  weighted_sum(y, {1, 1, 1}).backward();
+  REQUIRE(x.grad().dtype() == DType::bf16);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(y.to_host()[i] == doctest::Approx(exact(double(v[i]))).epsilon(0.008));
+    CHECK(x.grad().to_host()[i] == doctest::Approx(exact_derivative(double(v[i]))).epsilon(0.008));
+  }
+}
