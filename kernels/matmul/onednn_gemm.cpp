@@ -1,0 +1,151 @@
+// kernels/matmul/onednn_gemm.cpp — see onednn_gemm.h. oneDNN 2.6: the v2 API, where a primitive is made from a
+// descriptor object.
+#include "kernels/matmul/onednn_gemm.h"
+
+#include <omp.h>
+
+#include <map>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
+#include <shared_mutex>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+namespace bonafide::kernels {
+namespace {
+
+using dnnl::memory;
+
+// oneDNN asks OpenMP how many threads there are, both when a primitive is planned and when it runs. The setting is
+// per thread; it is put back at the end of the tile.
+class OneThread {
+ public:
+  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
+
+dnnl::engine& engine() {
+  static dnnl::engine e(dnnl::engine::kind::cpu, 0);
+  return e;
+}
+
+struct Plan {
+  memory::desc a, b, bias, c, scratch;
+  std::optional<dnnl::matmul> run;  // empty: this processor cannot
+};
+
+Plan make_plan(const GemmShape& s, memory::data_type ta, memory::data_type tc) {
+  Plan p;
+  p.a = memory::desc({s.m, s.k}, ta, {s.a_row, s.a_col});
+  p.b = memory::desc({s.k, s.n}, ta, {s.b_row, s.b_col});
+  p.c = memory::desc({s.m, s.n}, tc, {s.c_row, 1});
+  if (s.bias) p.bias = memory::desc({1, s.n}, memory::data_type::f32, {s.n, 1});
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);  // the library's own is not shared between threads
+  if (s.add) {
+    dnnl::post_ops sum;
+    sum.append_sum(1.0f);
+    attributes.set_post_ops(sum);
+  }
+  const auto desc = s.bias ? dnnl::matmul::desc(p.a, p.b, p.bias, p.c) : dnnl::matmul::desc(p.a, p.b, p.c);
+  const dnnl::matmul::primitive_desc pd(desc, attributes, engine(), /*allow_empty=*/true);
+  if (pd) p.scratch = pd.scratchpad_desc(), p.run.emplace(pd);
+  return p;
+}
+
+// Plans live as long as the process: a model has a few dozen shapes, a plan takes half a millisecond to make.
+class Plans {
+ public:
+  const Plan& get(const GemmShape& s, memory::data_type ta, memory::data_type tc) {
+    const Key key{s, ta, tc};
+    {
+      std::shared_lock lock(mutex_);
+      if (const auto it = plans_.find(key); it != plans_.end()) return it->second;
+    }
+    std::unique_lock lock(mutex_);  // planned under the lock: a second thread that wants the same shape waits for it
+    if (const auto it = plans_.find(key); it != plans_.end()) return it->second;
+    return plans_.emplace(key, make_plan(s, ta, tc)).first->second;  // a map's elements never move
+  }
+
+ private:
+  using Key = std::tuple<GemmShape, memory::data_type, memory::data_type>;
+  std::shared_mutex mutex_;
+  std::map<Key, Plan> plans_;
+};
+Plans& plans() {
+  static Plans p;
+  return p;
+}
+
+template <class T>
+constexpr memory::data_type type_of = sizeof(T) == 4 ? memory::data_type::f32 : memory::data_type::bf16;
+
+// Per-thread memory that grows to the largest tile and stays.
+template <int slot>
+std::vector<float>& thread_scratch(std::int64_t floats) {
+  static thread_local std::vector<float> v;
+  if (std::int64_t(v.size()) < floats) v.resize(std::size_t(floats));
+  return v;
+}
+
+void execute(const Plan& p, const void* a, const void* b, const float* bias, void* c) {
+  thread_local dnnl::stream stream(engine());
+  const auto in = [](const memory::desc& d, const void* q) { return memory(d, engine(), const_cast<void*>(q)); };
+  std::unordered_map<int, memory> args{
+      {DNNL_ARG_SRC, in(p.a, a)}, {DNNL_ARG_WEIGHTS, in(p.b, b)}, {DNNL_ARG_DST, in(p.c, c)}};
+  if (bias) args.emplace(DNNL_ARG_BIAS, in(p.bias, bias));
+  if (const auto bytes = std::int64_t(p.scratch.get_size()); bytes > 0)
+    args.emplace(DNNL_ARG_SCRATCHPAD, in(p.scratch, thread_scratch<0>(ceil_div<std::int64_t>(bytes, 4)).data()));
+  p.run->execute(stream, args);
+}
+
+// The tile in f32: widened copies of a and b, row-major, and a c that is rounded at the end.
+template <class TC>
+void widened_tile(GemmShape s, const bf16* a, const bf16* b, const float* bias, TC* c) {
+  float* wide = thread_scratch<1>(s.m * s.k + s.k * s.n + s.m * s.n).data();
+  float *wa = wide, *wb = wa + s.m * s.k, *wc = wb + s.k * s.n;
+  const auto copy = [](float* to, const bf16* from, std::int64_t rows, std::int64_t cols, std::int64_t row,
+                       std::int64_t col) {
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < cols; ++j) to[i * cols + j] = float(from[i * row + j * col]);
+  };
+  copy(wa, a, s.m, s.k, s.a_row, s.a_col);
+  copy(wb, b, s.k, s.n, s.b_row, s.b_col);
+  if (s.add)
+    for (std::int64_t i = 0; i < s.m; ++i)
+      for (std::int64_t j = 0; j < s.n; ++j) wc[i * s.n + j] = to_f32(c[i * s.c_row + j]);
+  GemmShape f = s;
+  f.a_row = s.k, f.a_col = 1, f.b_row = s.n, f.b_col = 1, f.c_row = s.n;
+  gemm_tile<float, float>(f, wa, wb, bias, wc);
+  for (std::int64_t i = 0; i < s.m; ++i)
+    for (std::int64_t j = 0; j < s.n; ++j) c[i * s.c_row + j] = from_f32<TC>(wc[i * s.n + j]);
+}
+
+}  // namespace
+
+template <class TA, class TC>
+void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, TC* c) {
+  BF_CHECK(s.m > 0 && s.n > 0 && s.k > 0 && s.bias == (bias != nullptr), "tile ", s.m, " x ", s.n, " x ", s.k);
+  const OneThread guard;
+  try {
+    const Plan& p = plans().get(s, type_of<TA>, type_of<TC>);
+    if (p.run) return execute(p, a, b, bias, c);
+  } catch (const dnnl::error& e) {
+    throw Error(str("oneDNN, ", s.m, " x ", s.n, " x ", s.k, ": ", e.what()));
+  }
+  if constexpr (sizeof(TA) == 2) return widened_tile(s, a, b, bias, c);
+  throw Error(str("oneDNN cannot multiply ", s.m, " x ", s.k, " by ", s.k, " x ", s.n, " in f32"));
+}
+
+template void gemm_tile<float, float>(const GemmShape&, const float*, const float*, const float*, float*);
+template void gemm_tile<bf16, bf16>(const GemmShape&, const bf16*, const bf16*, const float*, bf16*);
+template void gemm_tile<bf16, float>(const GemmShape&, const bf16*, const bf16*, const float*, float*);
+
+}  // namespace bonafide::kernels

@@ -1,0 +1,23 @@
+// kernels/matmul/onednn_gemm.h — one tile of a matrix product: a single-threaded oneDNN call with a cached primitive.
+#pragma once
+#include "engine/base.h"
+#include "engine/bf16.h"
+
+namespace bonafide::kernels {
+
+// c[m, n] = (add ? c : 0) + a[m, k] b[k, n] + bias[n]. Strides are in elements; element (i, j) of a is at
+// a + i a_row + j a_col, and one of the two strides is 1. c is row-major with row stride c_row.
+struct GemmShape {
+  std::int64_t m = 0, n = 0, k = 0;
+  std::int64_t a_row = 0, a_col = 1, b_row = 0, b_col = 1, c_row = 0;
+  bool bias = false, add = false;
+  friend auto operator<=>(const GemmShape&, const GemmShape&) = default;
+};
+
+// TA: storage of a and b, TC: of c. (float, float), (bf16, bf16) and (bf16, float) exist. m, n, k >= 1.
+// Safe to call from several threads at once; never uses a second thread itself. Where the processor has no bf16
+// products (oneDNN needs AVX-512), the tile is widened to f32, which gives the same exact products.
+template <class TA, class TC>
+void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, TC* c);
+
+}  // namespace bonafide::kernels
