@@ -1,0 +1,14 @@
+// apps/commands.h — the verbs of `bonafide <verb>`. One file per command; commands.cpp lists them.
+//
+// A command receives its own words: argv[0] is the verb. It returns an exit code (apps/common/exit_codes.h); a UsageError
+// that it throws becomes 2, any other exception 1.
+#pragma once
+
+namespace bonafide {
+
+int run_doctor(int argc, char** argv);  // apps/doctor.cpp
+
+// The whole program: finds the verb (or the name it was called by: bonafide-train is `bonafide train`) and runs it.
+int run_program(int argc, char** argv);
+
+}  // namespace bonafide

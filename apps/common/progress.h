@@ -1,0 +1,73 @@
+// apps/common/progress.h — what a training run says while it runs: one updating line on a terminal, whole lines elsewhere.
+#pragma once
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace bonafide {
+
+// What a stream can show. NO_COLOR and TERM=dumb are obeyed.
+struct Terminal {
+  bool updating = false;  // a terminal that understands carriage returns
+  bool color = false;
+  int columns = 80;
+  static Terminal of(std::FILE* stream);
+};
+
+// Thread-safe. Nothing it prints depends on how often it is called, except how soon it is seen.
+class Progress {
+ public:
+  // One finished training step. `wait_s`: how long the step waited for its data.
+  struct Step {
+    std::int64_t epoch = 0, epochs = 0;  // from 1
+    std::int64_t step = 0, steps = 0;    // finished, of the whole run
+    double loss = 0, learning_rate = 0;
+    std::int64_t images = 0;
+    double wait_s = 0;
+  };
+
+  // `log` receives every whole line (the run folder's train.log). `now` is a clock in seconds, for tests.
+  explicit Progress(std::FILE* out, std::function<void(std::string_view)> log = {});
+  Progress(std::FILE* out, Terminal terminal, std::function<void(std::string_view)> log, std::function<double()> now);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  // "[T] ep 3/20  412/1240 33%  loss 0.2141  lr 1.62e-04  812 img/s  data 3%  left 0:18:40". Loss, speed and the share of
+  // time spent waiting for data are running means over about the last 20 steps. On a terminal the line is redrawn at most
+  // ten times a second; elsewhere a line appears at the first and last step, at the end of each epoch's report(), and
+  // every ten seconds.
+  void report(const Step& step);
+  void pause();  // the time until the next report() belongs to no step (validation, saving)
+
+  void line(std::string_view text);     // a whole line above the updating one
+  void warning(std::string_view text);  // the same, "warning: " before it, in colour where there is any
+
+ private:
+  struct Mean {
+    double value = 0, weight = 0;
+    void add(double x) { value += kRate * (x - value), weight += kRate * (1 - weight); }
+    double get() const { return weight > 0 ? value / weight : 0; }
+    static constexpr double kRate = 0.05;
+  };
+  void print(std::string_view text);
+  void redraw(const std::string& text);
+  void erase();
+
+  std::FILE* out_;
+  Terminal terminal_;
+  std::function<void(std::string_view)> log_;
+  std::function<double()> now_;
+  std::mutex mutex_;
+  Mean loss_, step_s_, wait_s_, images_;
+  double last_step_ = -1, last_shown_ = -1;
+  bool drawn_ = false;
+};
+
+// "0:18:40", "2d 03:00:00".
+std::string duration_text(double seconds);
+
+}  // namespace bonafide

@@ -1,0 +1,19 @@
+// apps/common/signals.h — Ctrl-C and SIGTERM ask politely once: finish the step, save, exit with 130. The second time the
+// program ends at once. SIGUSR1 (clusters send it before the time is up) asks for a checkpoint.
+#pragma once
+
+namespace bonafide {
+
+// Handles the signals while it lives; at most one at a time.
+class StopSignals {
+ public:
+  StopSignals();
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  bool stop_requested() const;
+  bool take_save_request() const;  // true once for each SIGUSR1
+};
+
+}  // namespace bonafide
