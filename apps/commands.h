@@ -1,7 +1,7 @@
 // apps/commands.h — the verbs of `bonafide <verb>`. One file per command; commands.cpp lists them.
 //
-// A command receives its own words: argv[0] is the verb. It returns an exit code (apps/common/exit_codes.h); a UsageError
-// that it throws becomes 2, any other exception 1.
+// A command receives its own words: argv[0] is the verb. It returns an exit code (apps/common/exit_codes.h); a
+// UsageError that it throws becomes 2, any other exception 1.
 #pragma once
 
 namespace bonafide {

@@ -13,8 +13,8 @@ class MetricsLog {
   // New files get `columns` as header; there must be one called "step". Files of a run that goes on must have the same.
   MetricsLog(const std::filesystem::path& folder, std::vector<std::string> columns);
 
-  // Appends one row to both files, at once and for good. A column without a value is an empty cell, and not in the JSON;
-  // a value without a column is an Error. NaN and infinities are `nan`, `inf`, and null in JSON.
+  // Appends one row to both files, at once and for good. A column without a value is an empty cell, and not in the
+  // JSON; a value without a column is an Error. NaN and infinities are `nan`, `inf`, and null in JSON.
   void append(const std::map<std::string, double>& values);
 
   // Drops the rows of later steps (training goes on from a checkpoint of `step`), and a last line that a crash cut off.

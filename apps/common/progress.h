@@ -1,4 +1,5 @@
-// apps/common/progress.h — what a training run says while it runs: one updating line on a terminal, whole lines elsewhere.
+// apps/common/progress.h — what a training run says while it runs: one updating line on a terminal, whole lines
+// elsewhere.
 #pragma once
 #include <cstdint>
 #include <cstdio>
@@ -36,12 +37,12 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // "[T] ep 3/20  412/1240 33%  loss 0.2141  lr 1.62e-04  812 img/s  data 3%  left 0:18:40". Loss, speed and the share of
-  // time spent waiting for data are running means over about the last 20 steps. On a terminal the line is redrawn at most
-  // ten times a second; elsewhere a line appears at the first and last step, at the end of each epoch's report(), and
-  // every ten seconds.
+  // "[T] ep 3/20  412/1240 33%  loss 0.2141  lr 1.62e-04  812 img/s  data 3%  left 0:18:40". Loss, speed and the share
+  // of time spent waiting for data are running means over about the last 20 steps. On a terminal the line is redrawn at
+  // most ten times a second; elsewhere a whole line appears for the first and the last step and every ten seconds.
   void report(const Step& step);
-  void pause();  // the time until the next report() belongs to no step (validation, saving)
+  // Call before going on after something that is no step (validation, saving): the clock of the next step starts here.
+  void resume();
 
   void line(std::string_view text);     // a whole line above the updating one
   void warning(std::string_view text);  // the same, "warning: " before it, in colour where there is any
@@ -63,8 +64,8 @@ class Progress {
   std::function<double()> now_;
   std::mutex mutex_;
   Mean loss_, step_s_, wait_s_, images_;
-  double last_step_ = -1, last_shown_ = -1;
-  bool drawn_ = false;
+  double last_step_ = 0, last_shown_ = 0;
+  bool shown_ = false, drawn_ = false;
 };
 
 // "0:18:40", "2d 03:00:00".

@@ -1,0 +1,82 @@
+// apps/commands.cpp — the list of commands, and how each is found and how its errors end.
+#include "apps/commands.h"
+
+#include <signal.h>
+
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <string_view>
+
+#include "apps/common/build_info.h"
+#include "apps/common/exit_codes.h"
+
+namespace bonafide {
+namespace {
+
+struct Command {
+  std::string_view name;
+  const char* summary;
+  int (*run)(int argc, char** argv);
+};
+
+constexpr std::array kCommands = {
+    Command{"doctor", "what this build is and what it runs on", run_doctor},
+};
+
+void print_help(std::FILE* out) {
+  std::fputs("usage: bonafide <command> [options]      (bonafide <command> --help explains one)\n\ncommands:\n", out);
+  for (const Command& c : kCommands) std::fprintf(out, "  %-12s %s\n", std::string(c.name).c_str(), c.summary);
+  std::fputs("\n  --version    version and build\n  --help       this list\n", out);
+}
+
+void print_version() {
+  std::puts(version_line().c_str());
+  for (const auto& [name, value] : build_facts()) std::printf("  %-14s %s\n", name.c_str(), value.c_str());
+}
+
+int run(const Command& command, int argc, char** argv) {
+  const auto fail = [&](const char* what, int code) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "bonafide %s: %s\n", std::string(command.name).c_str(), what);
+    return code;
+  };
+  try {
+    return command.run(argc, argv);
+  } catch (const UsageError& e) {
+    return fail(e.what(), kExitUsage);
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory", kExitError);
+  } catch (const std::exception& e) {
+    return fail(e.what(), kExitError);
+  }
+}
+
+const Command* find(std::string_view name) {
+  for (const Command& c : kCommands)
+    if (c.name == name) return &c;
+  return nullptr;
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  ::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error with a message, not a silent end
+  ::signal(SIGPIPE, SIG_IGN);
+
+  std::string_view called = argc > 0 ? argv[0] : "";
+  called.remove_prefix(called.rfind('/') + 1);  // npos + 1 is 0
+  if (called.starts_with("bonafide-"))
+    if (const Command* c = find(called.substr(9))) return run(*c, argc, argv);
+
+  const std::string_view verb = argc > 1 ? argv[1] : "";
+  if (verb == "--version" || verb == "-V") return print_version(), kExitOk;
+  if (verb == "--help" || verb == "-h" || verb == "help") return print_help(stdout), kExitOk;
+  if (const Command* c = find(verb)) return run(*c, argc - 1, argv + 1);
+  if (argc > 1) std::fprintf(stderr, "bonafide: unknown command '%s'\n\n", argv[1]);
+  print_help(stderr);
+  return kExitUsage;
+}
+
+}  // namespace bonafide

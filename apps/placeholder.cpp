@@ -1,1 +1,0 @@
-// keeps the target buildable until it has a file of its own
