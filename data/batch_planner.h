@@ -80,7 +80,8 @@ class BatchPlanner {
   // Pairs per species; what was left out and why; empty reasons do not appear.
   std::string summary() const;
   const std::map<std::string, std::int64_t>& left_out() const { return left_out_; }  // reason -> rows of the manifest
-  bool has_donors() const { return has_donors_; }  // simulated: photographs of at least two known subjects
+  // Simulated: there are at least two subjects and every photograph names its own, so that a donor is somebody else.
+  bool has_donors() const { return has_donors_; }
 
  private:
   struct Pair {
@@ -98,11 +99,11 @@ class BatchPlanner {
   PlanSettings settings_;
   std::int64_t steps_per_epoch_ = 0, pairs_per_epoch_ = 0;
   std::vector<Pair> pairs_;
-  std::vector<std::int64_t> genuine_;                                 // class_partner draws from these
-  std::vector<std::vector<std::int64_t>> same_subject_;               // simulated, per photograph: of the same person
-  std::vector<std::int64_t> by_subject_;                              // simulated: photographs grouped by known subject
-  std::vector<std::pair<std::int64_t, std::int64_t>> subject_range_;  // per photograph: its group in by_subject_
-  std::vector<float> shuffled_label_;                                 // per record, shuffle_labels only
+  std::vector<std::int64_t> genuine_;     // records that pairs use; class_partner draws from these
+  std::vector<std::int64_t> by_subject_;  // simulated: photographs of known people, grouped by person
+  std::vector<std::pair<std::int64_t, std::int64_t>>
+      subject_range_;                  // per photograph: its person's part of by_subject_
+  std::vector<float> shuffled_label_;  // per record, shuffle_labels only
   std::map<std::string, std::int64_t> left_out_;
   bool has_donors_ = false;
   mutable std::mutex mutex_;

@@ -23,7 +23,7 @@ struct LoaderSettings {
   int height = 224, width = 224;
   int workers = 2;                      // 0: everything happens inside next()
   int ahead = 2;                        // batches prepared in advance (at least 1; workers > 0 only)
-  std::size_t cache_bytes = 512 << 20;  // decoded photographs kept; the first ones that fit stay
+  std::size_t cache_bytes = 512 << 20;  // decoded photographs kept (data/image_cache.h), where the source keeps none
   int rank = 0, world = 1;              // this process's share of every batch
   std::int64_t first_step = 0;          // resumption starts here
   std::int64_t end_step = -1;           // one past the last batch; -1: endless
@@ -44,9 +44,11 @@ struct Batch {
 
 class Loader {
  public:
+  // Called by one thread at a time, with rising steps.
   using Planner = std::function<BatchPlan(std::int64_t step)>;
 
-  // `simulator` may be null where no plan asks for it.
+  // `simulator` may be null where no plan asks for it. To share decoded photographs between loaders (every epoch's
+  // validation), give them one CachedImageSource.
   Loader(std::shared_ptr<const Manifest> manifest, Planner planner, std::shared_ptr<const ImageSource> source,
          std::shared_ptr<const AttackSimulator> simulator, MakeSample make_sample, LoaderSettings settings);
   ~Loader();

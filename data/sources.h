@@ -1,5 +1,6 @@
 // data/sources.h — where pixels come from. data/ itself knows no image format: data/images implements both.
 #pragma once
+#include <memory>
 #include <string>
 
 #include "data/image.h"
@@ -13,6 +14,10 @@ class ImageSource {
  public:
   virtual ~ImageSource() = default;
   virtual Image load(const std::string& path) const = 0;
+  // The same to look at only: a source that keeps images (data/image_cache.h) gives its own without a copy.
+  virtual std::shared_ptr<const Image> share(const std::string& path) const {
+    return std::make_shared<const Image>(load(path));
+  }
 };
 
 // Renders an attack species from a genuine photograph, and photographs both classes with the same simulated camera.
@@ -25,8 +30,8 @@ class AttackSimulator {
   };
   virtual ~AttackSimulator() = default;
   // `donor` is another person's genuine photograph for species that need one (face swap), else ignored.
-  virtual Result render(const Image& photo, const Box& face, const Image* donor, const Box& donor_face, const Label& species,
-                        Random& random) const = 0;
+  virtual Result render(const Image& photo, const Box& face, const Image* donor, const Box& donor_face,
+                        const Label& species, Random& random) const = 0;
   virtual bool needs_donor(const Label& species) const = 0;
 };
 
