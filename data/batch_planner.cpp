@@ -98,7 +98,7 @@ void BatchPlanner::find_photographs() {
   steps_per_epoch_ = s.steps_per_epoch;
 
   std::map<std::string, std::vector<std::int64_t>> people;
-  std::int64_t nobody_knows_who = 0;
+  std::int64_t of_unknown_subject = 0;
   const auto& records = manifest_->records;
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (!records[i].label)
@@ -108,12 +108,15 @@ void BatchPlanner::find_photographs() {
     if (!records[i].genuine()) continue;
     pairs_.push_back({std::int64_t(i), std::int64_t(i)});
     if (records[i].subject.empty())
-      ++nobody_knows_who;
+      ++of_unknown_subject;
     else
       people[records[i].subject].push_back(std::int64_t(i));
   }
   if (pairs_.empty()) throw Error(str(manifest_->origin, ": no genuine photographs to simulate attacks from"));
-  has_donors_ = people.size() > 1 && nobody_knows_who == 0;
+  steps_per_epoch_ =
+      s.steps_per_epoch ? s.steps_per_epoch : ceil_div(std::int64_t(pairs_.size()), settings_.batch_size);
+  has_donors_ =
+      s.donor == SimulateSettings::Donor::any ? pairs_.size() > 1 : people.size() > 1 && of_unknown_subject == 0;
 
   std::map<std::string, std::pair<std::int64_t, std::int64_t>> range;
   for (const auto& [subject, photos] : people) {
@@ -165,7 +168,7 @@ BatchPlan BatchPlanner::plan(std::int64_t step) const {
     plan_pairs(plan);
   if (settings_.cutmix) {
     Random random(settings_.seed, "cutmix", std::uint64_t(step));
-    plan.cutmix = settings_.cutmix(random, std::int64_t(plan.samples.size()));
+    plan.cutmix = settings_.cutmix(random, plan.samples);
   }
   return plan;
 }
@@ -214,10 +217,15 @@ void BatchPlanner::plan_simulated(BatchPlan& plan) const {
       attack.species = species;  // the last one with a weight, should rounding carry u past the end
       if ((u -= weight) < 0) break;
     }
-    if (has_donors_) {  // any photograph of anybody else
-      const std::int64_t others = std::int64_t(by_subject_.size()) - (end - begin);
-      const std::int64_t k = Random(settings_.seed, "donor", epoch, n).below(others);
-      attack.donor = by_subject_[std::size_t(k < begin ? k : k + end - begin)];
+    if (has_donors_) {
+      Random donors(settings_.seed, "donor", epoch, n);
+      if (s.donor == SimulateSettings::Donor::any) {  // any but this photograph
+        const std::int64_t k = donors.below(photos - 1);
+        attack.donor = pairs_[std::size_t(k < photo ? k : k + 1)].attack;
+      } else {  // any photograph of anybody else
+        const std::int64_t k = donors.below(std::int64_t(by_subject_.size()) - (end - begin));
+        attack.donor = by_subject_[std::size_t(k < begin ? k : k + end - begin)];
+      }
     }
 
     std::int64_t partner = record;

@@ -41,8 +41,14 @@ struct SimulateSettings {
   };
   bool on = false;
   std::vector<std::pair<Label, double>> species;  // with weights, not necessarily of sum 1
+  // The second person of a face swap.
+  enum class Donor : std::uint8_t {
+    other_subject,  // certainly somebody else
+    any,            // any other photograph, for lists without subjects
+  };
   Partner partner = Partner::same_photo;
-  std::int64_t steps_per_epoch = 100;
+  Donor donor = Donor::other_subject;
+  std::int64_t steps_per_epoch = 0;  // 0: as many as show every photograph once
 };
 
 struct PlanSettings {
@@ -61,8 +67,8 @@ struct PlanSettings {
   // Draws one image's augmentation; empty: none. Bind draw_augment of data/augment.h to the settings of each class: the
   // published recipe augments genuine images only.
   std::function<AugmentDraw(Random&)> augment_genuine, augment_attack;
-  // Draws the batch's CutMix for n images (bind draw_cutmix of data/cutmix.h); empty: never.
-  std::function<CutMixDraw(Random&, std::int64_t n)> cutmix;
+  // Draws the CutMix of a batch of these images (bind draw_cutmix of data/cutmix.h); empty: never.
+  std::function<CutMixDraw(Random&, const std::vector<SampleDraw>& samples)> cutmix;
 };
 
 class BatchPlanner {
@@ -80,7 +86,8 @@ class BatchPlanner {
   // Pairs per species; what was left out and why; empty reasons do not appear.
   std::string summary() const;
   const std::map<std::string, std::int64_t>& left_out() const { return left_out_; }  // reason -> rows of the manifest
-  // Simulated: there are at least two subjects and every photograph names its own, so that a donor is somebody else.
+  // Simulated: every attack's plan names a donor. For Donor::other_subject that takes at least two subjects, and every
+  // photograph's subject; for Donor::any two photographs.
   bool has_donors() const { return has_donors_; }
 
  private:

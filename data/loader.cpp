@@ -273,8 +273,8 @@ std::unique_ptr<Loader> make_training_loader(std::shared_ptr<const BatchPlanner>
 
 std::unique_ptr<Loader> make_evaluation_loader(std::shared_ptr<const Manifest> manifest, std::int64_t batch_size,
                                                std::shared_ptr<const ImageSource> source, MakeSample make_sample,
-                                               LoaderSettings settings) {
-  auto planner = std::make_shared<const EvaluationPlanner>(manifest, batch_size);
+                                               LoaderSettings settings, float margin) {
+  auto planner = std::make_shared<const EvaluationPlanner>(manifest, batch_size, margin);
   settings.end_step = settings.end_step < 0 ? planner->steps() : std::min(settings.end_step, planner->steps());
   return std::make_unique<Loader>(
       std::move(manifest), [planner](std::int64_t step) { return planner->plan(step); }, std::move(source), nullptr,

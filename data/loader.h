@@ -73,13 +73,14 @@ class Loader {
   std::unique_ptr<State> state_;
 };
 
-// The usual two. Throws when a species of the plan needs a donor (face swap) and the manifest has no second person.
+// The usual two. Training throws when a species of the plan needs a donor (face swap) and the manifest has none for
+// sure; evaluation ends after the last record.
 std::unique_ptr<Loader> make_training_loader(std::shared_ptr<const BatchPlanner> planner,
                                              std::shared_ptr<const ImageSource> source,
                                              std::shared_ptr<const AttackSimulator> simulator, MakeSample make_sample,
                                              LoaderSettings settings);
 std::unique_ptr<Loader> make_evaluation_loader(std::shared_ptr<const Manifest> manifest, std::int64_t batch_size,
                                                std::shared_ptr<const ImageSource> source, MakeSample make_sample,
-                                               LoaderSettings settings);
+                                               LoaderSettings settings, float margin = 1.2f);
 
 }  // namespace bonafide

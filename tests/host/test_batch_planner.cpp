@@ -109,11 +109,11 @@ TEST_CASE("planner: a plan depends on settings and step alone") {
     d.jpeg_quality = int(r.between(40, 60));
     return d;
   };
-  s.cutmix = [](Random& r, std::int64_t n) {
+  s.cutmix = [](Random& r, const std::vector<SampleDraw>& samples) {
     CutMixDraw c;
     c.on = r.chance(0.5);
     c.x1 = int(r.below(200));
-    for (const auto p : r.permutation(n)) c.partner.push_back(int(p));
+    for (const auto p : r.permutation(std::int64_t(samples.size()))) c.partner.push_back(int(p));
     return c;
   };
   const BatchPlanner a(pair_list(30), s), b(pair_list(30), s);
@@ -284,8 +284,8 @@ TEST_CASE("planner: settings and lists that cannot train say why") {
   s.simulate.species = {{Label{}, 1}};
   expect_throw("genuine is no species", make(photo_list(2, 2), s));
   s = simulated(2);
-  s.simulate.steps_per_epoch = 0;
-  expect_throw("steps_per_epoch is 0", make(photo_list(2, 2), s));
+  s.simulate.steps_per_epoch = -1;
+  expect_throw("steps_per_epoch is -1", make(photo_list(2, 2), s));
 }
 
 TEST_CASE("planner: simulated pairs use every photograph equally often, with draws of their own") {
@@ -366,9 +366,21 @@ TEST_CASE("planner: donors need to be somebody else for certain") {
   list.add("b", Label{}, {}, "y");
   list.add("c", Label{});
   list.add("d", kPrint);
-  const BatchPlanner unknown(list.done(), simulated(2));
+  const auto unknown_list = list.done();
+  const BatchPlanner unknown(unknown_list, simulated(2));
   CHECK(!unknown.has_donors());
   CHECK(unknown.plan(0).samples[0].donor == -1);
+  PlanSettings s = simulated(2);
+  s.simulate.donor = SimulateSettings::Donor::any;
+  s.simulate.steps_per_epoch = 0;
+  const BatchPlanner any(unknown_list, s);
+  CHECK(any.steps_per_epoch() == 2);  // three photographs, two a batch
+  CHECK(any.has_donors());
+  std::map<std::int64_t, std::set<std::int64_t>> donors;
+  for (std::int64_t step = 0; step < 60; ++step)
+    for (const SampleDraw& d : any.plan(step).samples)
+      if (d.label == 1) donors[d.record].insert(d.donor);
+  CHECK(donors == std::map<std::int64_t, std::set<std::int64_t>>{{0, {1, 2}}, {1, {0, 2}}, {2, {0, 1}}});
   CHECK(unknown.left_out() == std::map<std::string, std::int64_t>{{"attacks (simulated ones are used instead)", 1}});
 }
 

@@ -52,10 +52,10 @@ std::shared_ptr<const BatchPlanner> pair_planner(bool cutmix = false) {
     return d;
   };
   if (cutmix)
-    s.cutmix = [](Random& r, std::int64_t n) {
+    s.cutmix = [](Random& r, const std::vector<SampleDraw>& samples) {
       CutMixDraw c;
       c.on = r.chance(0.7);
-      for (const std::int64_t p : r.permutation(n)) c.partner.push_back(std::int32_t(p));
+      for (const std::int64_t p : r.permutation(std::int64_t(samples.size()))) c.partner.push_back(std::int32_t(p));
       return c;
     };
   return std::make_shared<const BatchPlanner>(pair_list(9), s);
