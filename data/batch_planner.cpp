@@ -93,9 +93,8 @@ void BatchPlanner::find_photographs() {
     total += weight;
   }
   if (!(total > 0)) throw Error("simulate.species: no species with a weight above 0");
-  if (s.steps_per_epoch < 1)
-    throw Error(str("simulate.steps_per_epoch is ", s.steps_per_epoch, ", expected at least 1"));
-  steps_per_epoch_ = s.steps_per_epoch;
+  if (s.steps_per_epoch < 0)
+    throw Error(str("simulate.steps_per_epoch is ", s.steps_per_epoch, ", expected at least 0"));
 
   std::map<std::string, std::vector<std::int64_t>> people;
   std::int64_t of_unknown_subject = 0;
