@@ -1,0 +1,36 @@
+// kernels/bce/bce.h — binary cross-entropy of logits, with label smoothing.
+//
+//   y'   = y (1 - s) + s / 2                                             z, y [N] f32, y in [0, 1]
+//   loss = mean_i -( y'_i log sigmoid(z_i) + (1 - y'_i) log sigmoid(-z_i) )      loss [1] f32
+//   dz_i = dloss (sigmoid(z_i) - y'_i) / N
+//
+// Arithmetic is f64, summed in order: finite for every finite logit. Deterministic. N = 0 is an error.
+#pragma once
+#include "engine/base.h"
+
+namespace bonafide::kernels {
+
+struct BceFwd {
+  Span<const float> z, y;
+  Span<float> loss;
+  float smoothing = 0;
+};
+struct BceBwd {
+  Span<const float> dloss, z, y;
+  Span<float> dz;
+  GradMode dz_mode = GradMode::write;
+  float smoothing = 0;
+};
+
+constexpr Cost bce_fwd_cost(std::int64_t n) { return {8.0 * double(n), 4, 60.0 * double(n)}; }
+constexpr Cost bce_bwd_cost(std::int64_t n) { return {8.0 * double(n), 4.0 * double(n), 30.0 * double(n)}; }
+
+void check(const BceFwd&);  // throws; called by every backend
+void check(const BceBwd&);
+
+namespace cpu {
+void bce_fwd(const BceFwd&);
+void bce_bwd(const BceBwd&);
+}  // namespace cpu
+
+}  // namespace bonafide::kernels

@@ -1,0 +1,123 @@
+// kernels/supcon/cpu.cpp — one work item is one anchor: its row of similarities, made and forgotten.
+#include "kernels/supcon/supcon.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/parallel.h"
+#include "kernels/grad_store.h"
+
+namespace bonafide::kernels {
+namespace {
+
+constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+
+template <class A>
+void check_common(const A& a, std::int64_t scalar) {
+  BF_CHECK(a.N > 0 && a.D > 0, "supcon: the mean over ", a.N, " rows of ", a.D);
+  BF_CHECK(a.f.len == a.N * a.D, "supcon: f has ", a.f.len, " elements, expected [", a.N, ", ", a.D, "]");
+  BF_CHECK(a.labels.len == a.N, "supcon: ", a.labels.len, " labels for ", a.N, " rows");
+  BF_CHECK(a.stats.len == 3 * a.N, "supcon: stats has ", a.stats.len, " elements, expected [3, ", a.N, "]");
+  BF_CHECK(scalar == 1, "supcon: the loss has ", scalar, " elements, expected 1");
+  BF_CHECK(a.temperature > 0, "supcon: temperature ", a.temperature);
+}
+
+// s_ij. Eight partial sums, so that the loop vectorises and yet has one fixed order.
+template <class A>
+double similarity(const A& a, std::int64_t i, std::int64_t j) {
+  constexpr int kLanes = 8;
+  const float *p = a.f.ptr + i * a.D, *q = a.f.ptr + j * a.D;
+  double lane[kLanes] = {};
+  std::int64_t d = 0;
+  for (; d + kLanes <= a.D; d += kLanes)
+    for (int l = 0; l < kLanes; ++l) lane[l] += double(p[d + l]) * double(q[d + l]);
+  for (; d < a.D; ++d) lane[0] += double(p[d]) * double(q[d]);
+  return (((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]))) /
+         double(a.temperature);
+}
+
+// w_ij: 0 or 1 for the hard forms.
+template <class A>
+double pair_weight(const A& a, std::int64_t i, std::int64_t j) {
+  const double x = a.labels[i], y = a.labels[j];
+  return a.form == SupConForm::soft ? x * y + (1 - x) * (1 - y) : double(std::trunc(x) == std::trunc(y));
+}
+
+// log sum e^s of a growing set; only differences to the largest s so far are exponentiated.
+struct LogSum {
+  double max = kMinusInfinity, sum = 0;
+  void add(double s) {
+    if (s > max)
+      sum = sum * std::exp(max - s) + 1, max = s;
+    else
+      sum += std::exp(s - max);
+  }
+  double value() const { return max + std::log(sum); }  // -inf for the empty set
+};
+
+}  // namespace
+
+void check(const SupConFwd& a) { check_common(a, a.loss.len); }
+void check(const SupConBwd& a) {
+  check_common(a, a.dloss.len);
+  BF_CHECK(a.df_mode == GradMode::skip || a.df.len == a.N * a.D, "supcon: df has ", a.df.len, " elements, f has ",
+           a.f.len);
+}
+
+namespace cpu {
+
+void supcon_fwd(const SupConFwd& a) {
+  check(a);
+  const bool log_outside = a.form == SupConForm::log_outside;
+  parallel_for(a.N, [&](std::int64_t i) {
+    LogSum all, positive;
+    double weights = 0, weighted = 0;  // sum w, sum w s
+    for (std::int64_t j = 0; j < a.N; ++j) {
+      if (j == i) continue;
+      const double s = similarity(a, i, j), w = pair_weight(a, i, j);
+      all.add(s);
+      if (log_outside && w != 0) positive.add(s);
+      weights += w, weighted += w * s;
+    }
+    const double mass = log_outside ? positive.value() : weighted / weights;
+    a.stats[i] = float(all.value());
+    a.stats[a.N + i] = float(log_outside ? mass : weights);
+    a.stats[2 * a.N + i] = weights > 0 ? float(all.value() - mass) : 0.0f;
+  });
+  double sum = 0;
+  for (std::int64_t i = 0; i < a.N; ++i) sum += double(a.stats[2 * a.N + i]);
+  a.loss[0] = float(sum / double(a.N));
+}
+
+void supcon_bwd(const SupConBwd& a) {
+  check(a);
+  if (a.df_mode == GradMode::skip) return;
+  const bool log_outside = a.form == SupConForm::log_outside;
+  // dL_i/ds_ij, given s_ij and w_ij.
+  const auto slope = [&](std::int64_t i, double s, double w) {
+    const double all = a.stats[i], mass = a.stats[a.N + i];
+    if (log_outside) {
+      if (mass == kMinusInfinity) return 0.0;
+      return std::exp(s - all) - (w != 0 ? std::exp(s - mass) : 0.0);
+    }
+    return mass > 0 ? std::exp(s - all) - w / mass : 0.0;
+  };
+  const double share = double(a.dloss[0]) / (double(a.N) * double(a.temperature));
+  constexpr std::int64_t kColumns = 256;  // of one pass over the other rows: sums that stay in the first-level cache
+  parallel_for(a.N * ceil_div(a.D, kColumns), [&](std::int64_t item) {
+    const std::int64_t i = item % a.N, d0 = item / a.N * kColumns, columns = std::min(kColumns, a.D - d0);
+    double sum[kColumns] = {};
+    for (std::int64_t j = 0; j < a.N; ++j) {
+      if (j == i) continue;
+      const double s = similarity(a, i, j), w = pair_weight(a, i, j), g = slope(i, s, w) + slope(j, s, w);
+      const float* f = a.f.ptr + j * a.D + d0;
+      for (std::int64_t d = 0; d < columns; ++d) sum[d] += g * double(f[d]);
+    }
+    store_gradient(a.df_mode, a.df.slice(i * a.D + d0, columns), 0, columns,
+                   [&](std::int64_t d) { return float(share * sum[d]); });
+  });
+}
+
+}  // namespace cpu
+}  // namespace bonafide::kernels

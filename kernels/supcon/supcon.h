@@ -1,0 +1,64 @@
+// kernels/supcon/supcon.h — supervised contrastive loss over unit rows, in the published, canonical and soft-label
+// form.
+//
+//   f [N, D] f32 of unit length, labels [N] f32, s_ij = f_i . f_j / T, P(i) = {j != i : class_j = class_i}, loss [1]
+//   f32 q_ij = e^{s_ij} / sum_{a != i} e^{s_ia}
+//
+//   log_outside (Paired-Sampling Contrastive Framework, as its code has it):
+//     L_i = -log sum_{j in P(i)} q_ij                          dL_i/ds_ij = q_ij - [j in P(i)] q_ij / sum_{P(i)} q
+//   l_out (Khosla et al., 2020):
+//     L_i = -1/|P(i)| sum_{j in P(i)} log q_ij                 dL_i/ds_ij = q_ij - [j in P(i)] / |P(i)|
+//   soft, l_out for mixtures: labels y in [0, 1] are the probability of class 1, and w_ij = y_i y_j + (1 - y_i)(1 -
+//   y_j) is the probability that i and j are of one class, were both drawn from their labels:
+//     L_i = -1/W_i sum_{j != i} w_ij log q_ij, W_i = sum w_ij  dL_i/ds_ij = q_ij - w_ij / W_i
+//   For labels of 0 and 1 soft is l_out.
+//
+//   loss = 1/N sum_i L_i;  df_i = dloss / (N T) sum_{j != i} (dL_i/ds_ij + dL_j/ds_ji) f_j
+//
+// The first two forms take the integer part of a label as its class, as the published code does: a mixture of attack
+// and genuine is class 0. An anchor without a positive (P(i) empty, W_i = 0) has L_i = 0 and no gradient of its own;
+// the mean is over all N in any case, so losses of batches of one size are comparable. N = 0 is an error. Sums are f64
+// in index order, exponentials are taken relative to the row's maximum: finite for every finite s. Deterministic: one
+// work item per anchor. Backward recomputes s instead of keeping an N x N matrix.
+#pragma once
+#include "engine/base.h"
+
+namespace bonafide::kernels {
+
+enum class SupConForm : std::uint8_t { log_outside, l_out, soft };
+
+struct SupConFwd {
+  Span<const float> f, labels;
+  Span<float> loss;
+  Span<float> stats;  // [3, N], saved for backward: log sum_a e^s; log sum_P e^s or the weight sum; L_i
+  SupConForm form = SupConForm::log_outside;
+  std::int64_t N = 0, D = 0;
+  float temperature = 0.141f;
+};
+struct SupConBwd {
+  Span<const float> dloss, f, labels, stats;
+  Span<float> df;
+  GradMode df_mode = GradMode::write;
+  SupConForm form = SupConForm::log_outside;
+  std::int64_t N = 0, D = 0;
+  float temperature = 0.141f;
+};
+
+constexpr Cost supcon_fwd_cost(std::int64_t N, std::int64_t D) {
+  const double n = double(N), d = double(D);
+  return {4 * n * (d + 1), 4 * (3 * n + 1), n * n * (2 * d + 50)};
+}
+constexpr Cost supcon_bwd_cost(std::int64_t N, std::int64_t D) {
+  const double n = double(N), d = double(D);
+  return {4 * n * (d + 3), 4 * n * d, n * n * (4 * d + 100)};
+}
+
+void check(const SupConFwd&);  // throws; called by every backend
+void check(const SupConBwd&);
+
+namespace cpu {
+void supcon_fwd(const SupConFwd&);
+void supcon_bwd(const SupConBwd&);
+}  // namespace cpu
+
+}  // namespace bonafide::kernels

@@ -1,0 +1,226 @@
+// tests/host/test_supcon.cpp — the three forms of the contrastive loss against their formulas in double.
+#include <utility>
+
+#include "engine/context.h"
+#include "kernels/supcon/supcon.h"
+#include "layers/functional/l2_normalize.h"
+#include "layers/functional/losses.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/threads.h"
+
+using namespace bonafide;
+using namespace bonafide::test;
+using kernels::SupConForm;
+
+namespace {
+
+struct Batch {
+  std::int64_t N, D;
+  Buffer<float> f, labels;
+  SupConForm form;
+  float temperature = 0.141f;
+
+  Batch(std::int64_t n, std::int64_t d, SupConForm frm)
+      : N(n), D(d), f(Buffer<float>::random(n * d, 1)), labels(n), form(frm) {
+    for (std::int64_t i = 0; i < N; ++i) {
+      labels[i] = form == SupConForm::soft && i % 3 == 2 ? 0.3f : float(i % 2);
+      double square = 0;
+      for (std::int64_t k = i * D; k < (i + 1) * D; ++k) square += std::as_const(f)[k] * std::as_const(f)[k];
+      for (std::int64_t k = i * D; k < (i + 1) * D; ++k) f[k] = float(std::as_const(f)[k] / std::sqrt(square));
+    }
+  }
+  std::pair<Buffer<float>, Buffer<float>> forward() const {
+    Buffer<float> loss(1), stats(3 * N);
+    kernels::cpu::supcon_fwd({.f = f.cspan(),
+                              .labels = labels.cspan(),
+                              .loss = loss.span(),
+                              .stats = stats.span(),
+                              .form = form,
+                              .N = N,
+                              .D = D,
+                              .temperature = temperature});
+    stats.check_guards("stats");
+    return {loss, stats};
+  }
+  double loss() const {
+    const auto r = forward();
+    r.first.check_guards("loss");
+    return std::as_const(r.first)[0];
+  }
+  Buffer<float> backward(float dloss, GradMode mode, Buffer<float> df) const {
+    const Buffer<float> d(1, dloss), stats = forward().second;
+    kernels::cpu::supcon_bwd({.dloss = d.cspan(),
+                              .f = f.cspan(),
+                              .labels = labels.cspan(),
+                              .stats = stats.cspan(),
+                              .df = df.span(),
+                              .df_mode = mode,
+                              .form = form,
+                              .N = N,
+                              .D = D,
+                              .temperature = temperature});
+    return df;
+  }
+
+  // The definition, written without any of the kernel's rearrangements; features given in double.
+  double reference(const std::vector<double>& x) const {
+    const auto s = [&](std::int64_t i, std::int64_t j) {
+      double dot = 0;
+      for (std::int64_t k = 0; k < D; ++k) dot += x[std::size_t(i * D + k)] * x[std::size_t(j * D + k)];
+      return dot / double(temperature);
+    };
+    double total = 0;
+    for (std::int64_t i = 0; i < N; ++i) {
+      double all = 0, positive = 0, weights = 0, logs = 0;
+      for (std::int64_t j = 0; j < N; ++j)
+        if (j != i) all += std::exp(s(i, j));
+      for (std::int64_t j = 0; j < N; ++j) {
+        if (j == i) continue;
+        const double yi = labels[i], yj = labels[j];
+        const double w = form == SupConForm::soft ? yi * yj + (1 - yi) * (1 - yj) : double(int(yi) == int(yj));
+        positive += w * std::exp(s(i, j)), weights += w, logs += w * std::log(std::exp(s(i, j)) / all);
+      }
+      if (weights > 0) total += form == SupConForm::log_outside ? -std::log(positive / all) : -logs / weights;
+    }
+    return total / double(N);
+  }
+  void expect_right() const {
+    std::vector<double> x, df;
+    for (std::int64_t k = 0; k < N * D; ++k) x.push_back(f[k]);
+    expect_close("loss", forward().first, {reference(x)}, 1e-6, 1e-7);
+    for (std::size_t k = 0; k < x.size(); ++k) {
+      const double at = x[k], h = 1e-5;
+      x[k] = at + h;
+      const double up = reference(x);
+      x[k] = at - h;
+      df.push_back(2.5 * (up - reference(x)) / (2 * h));
+      x[k] = at;
+    }
+    // stats are f32, so every q_ij carries a relative error of a few 1e-7; N terms of q_ij dloss / (N T) are summed.
+    const double atol = 5e-7 * 2.5 / double(temperature);
+    expect_close("df", backward(2.5f, GradMode::write, Buffer<float>(N * D)), df, 1e-6, atol);
+    for (double& d : df) d += 8;
+    expect_close("df added", backward(2.5f, GradMode::add, Buffer<float>(N * D, 8)), df, 1e-6, atol);
+    expect_bitwise("df skipped", backward(2.5f, GradMode::skip, Buffer<float>(N * D, 8)), Buffer<float>(N * D, 8));
+  }
+};
+const SupConForm kForms[] = {SupConForm::log_outside, SupConForm::l_out, SupConForm::soft};
+
+Batch equal_features(std::int64_t n, SupConForm form) {
+  Batch b(n, 4, form);
+  for (std::int64_t i = 0; i < n; ++i) {
+    b.labels[i] = float(i % 2);
+    for (int k = 0; k < 4; ++k) b.f[i * 4 + k] = k == 1;
+  }
+  return b;
+}
+
+}  // namespace
+
+TEST_CASE("supcon: three forms, both passes against the definition in double") {
+  for (const SupConForm form : kForms)
+    for (const auto& [n, d] : {std::pair{4, 1}, {2, 3}, {5, 17}, {13, 8}, {17, 9}, {6, 33}, {3, 300}})
+      Batch(n, d, form).expect_right();
+}
+
+TEST_CASE("supcon: known answers for 64 equal features, half of each class") {
+  CHECK(equal_features(64, SupConForm::log_outside).loss() == doctest::Approx(-std::log(31.0 / 63)).epsilon(1e-6));
+  CHECK(equal_features(64, SupConForm::log_outside).loss() == doctest::Approx(0.7091).epsilon(1e-4));
+  CHECK(equal_features(64, SupConForm::l_out).loss() == doctest::Approx(std::log(63.0)).epsilon(1e-6));
+  CHECK(equal_features(64, SupConForm::soft).loss() == doctest::Approx(4.1431).epsilon(1e-5));
+}
+
+TEST_CASE("supcon: soft labels of 0 and 1 are the hard form; the hard forms take a label's integer part") {
+  Batch hard(12, 5, SupConForm::l_out), soft = hard;
+  soft.form = SupConForm::soft;
+  CHECK(hard.loss() == soft.loss());
+  expect_bitwise("df", hard.backward(1, GradMode::write, Buffer<float>(60)),
+                 soft.backward(1, GradMode::write, Buffer<float>(60)));
+  for (const SupConForm form : {SupConForm::log_outside, SupConForm::l_out}) {
+    Batch mixed(12, 5, form), truncated = mixed;
+    mixed.labels[3] = 0.99f, truncated.labels[3] = 0;  // an attack with a speck of a genuine face in it
+    CHECK(mixed.loss() == truncated.loss());
+    mixed.expect_right();
+  }
+}
+
+TEST_CASE("supcon: an anchor without a positive adds nothing, and the mean stays over all rows") {
+  for (const SupConForm form : {SupConForm::log_outside, SupConForm::l_out}) {
+    Batch b(7, 5, form);
+    for (int i = 0; i < 7; ++i) b.labels[i] = i == 2;
+    b.expect_right();
+    Batch alone(2, 3, form);  // nobody has a positive
+    CHECK(alone.loss() == 0);
+    expect_close("df", alone.backward(1, GradMode::write, Buffer<float>(6)), std::vector<double>(6, 0.0), 0, 1e-30);
+    Batch one(1, 3, form);
+    CHECK(one.loss() == 0);
+  }
+  Batch one(1, 3, SupConForm::soft);
+  CHECK(one.loss() == 0);
+  expect_close("df", one.backward(1, GradMode::write, Buffer<float>(3)), std::vector<double>(3, 0.0), 0, 1e-30);
+}
+
+TEST_CASE("supcon: similarities of 80 and 2000 stay finite") {
+  for (const SupConForm form : kForms)
+    for (const float t : {1.0f / 80, 1.0f / 2000}) {
+      Batch b = equal_features(4, form);  // rows 0 and 2 of class 0, 1 and 3 of class 1
+      b.temperature = t;
+      for (int k = 0; k < 4; ++k)
+        b.f[4 + k] = -(k == 1), b.f[8 + k] = -(k == 1);  // positives point away from each other
+      // Every anchor: one positive at -1/t, one negative at -1/t, one negative at 1/t.
+      CHECK(b.loss() == doctest::Approx(2 / double(t)).epsilon(1e-6));
+      for (const float d : b.backward(1, GradMode::write, Buffer<float>(16)).span()) CHECK(std::isfinite(d));
+    }
+}
+
+TEST_CASE("supcon: one and two threads give the same bits") {
+  for (const SupConForm form : kForms) {
+    const Batch b(37, 65, form);
+    const auto [f1, f2] = with_one_and_two_threads([&] { return b.forward(); });
+    expect_bitwise("loss", f1.first, f2.first);
+    expect_bitwise("stats", f1.second, f2.second);
+    const auto [d1, d2] =
+        with_one_and_two_threads([&] { return b.backward(1, GradMode::add, Buffer<float>(37 * 65, 1)); });
+    expect_bitwise("df", d1, d2);
+  }
+}
+
+TEST_CASE("supcon gradient check through the normalisation, and names") {
+  Context ctx;
+  const Tensor x = random_leaf(ctx, {6, 5}, 1);
+  const std::vector<float> labels{0, 1, 0.2f, 1, 0, 0.9f};
+  const Tensor y = Tensor::from_host(ctx, {6}, std::span<const float>(labels));
+  for (const SupConForm form : kForms)
+    check_gradients(
+        {x}, [&] { return fn::supcon(fn::l2_normalize(x), y, form, 0.5f); }, 1e-3, 1e-3);
+  CHECK(fn::supcon_form("log_outside") == SupConForm::log_outside);
+  CHECK(fn::supcon_form("l_out") == SupConForm::l_out);
+  CHECK(fn::supcon_form("soft") == SupConForm::soft);
+  expect_throw("unknown supcon form 'out'", [&] { fn::supcon_form("out"); });
+}
+
+TEST_CASE("supcon explains wrong arguments") {
+  Batch b(3, 4, SupConForm::l_out);
+  Buffer<float> l(1), stats(9);
+  expect_throw("f has 12 elements, expected [4, 4]", [&] {
+    kernels::cpu::supcon_fwd(
+        {.f = b.f.cspan(), .labels = b.labels.cspan(), .loss = l.span(), .stats = stats.span(), .N = 4, .D = 4});
+  });
+  expect_throw("stats has 1 elements, expected [3, 3]", [&] {
+    kernels::cpu::supcon_fwd(
+        {.f = b.f.cspan(), .labels = b.labels.cspan(), .loss = l.span(), .stats = l.span(), .N = 3, .D = 4});
+  });
+  expect_throw("temperature 0", [&] {
+    kernels::cpu::supcon_fwd({.f = b.f.cspan(),
+                              .labels = b.labels.cspan(),
+                              .loss = l.span(),
+                              .stats = stats.span(),
+                              .N = 3,
+                              .D = 4,
+                              .temperature = 0});
+  });
+  expect_throw("the mean over 0 rows", [&] { kernels::cpu::supcon_fwd({.loss = l.span(), .D = 4}); });
+  Context ctx;
+  expect_throw("expected features [N, D], got [3]",
+               [&] { fn::supcon(Tensor::zeros(ctx, {3}), Tensor::zeros(ctx, {3}), SupConForm::l_out, 1); });
+}
