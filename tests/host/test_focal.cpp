@@ -81,7 +81,7 @@ TEST_CASE("focal: both forms, both passes against double; the published weight i
 }
 
 TEST_CASE("focal: known answers") {
-  // FACTS F.7 in spirit: z = 0, y = 1 gives alpha (1/2)^gamma ln 2, in either form.
+  // z = 0, y = 1 gives alpha (1/2)^gamma ln 2, in either form.
   for (const FocalForm form : kForms) {
     Batch b(1, form);
     b.z[0] = 0, b.y[0] = 1;
