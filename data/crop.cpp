@@ -1,0 +1,23 @@
+// data/crop.cpp — which rectangle of a photograph a face box and a margin mean.
+#include "data/crop.h"
+
+#include <algorithm>
+
+namespace bonafide {
+
+CropRect crop_rect(const Box& box, float margin, int width, int height) {
+  BF_CHECK(margin > 0 && width > 0 && height > 0, "crop_rect: margin ", margin, ", image ", height, " x ", width);
+  const CropRect whole{0, 0, width, height};
+  if (!box.valid()) return whole;
+  // Clamped before truncation, which changes nothing and keeps absurd boxes inside int.
+  const auto corner = [](double centre, double half, int limit) {
+    return int(std::clamp(centre + half, 0.0, double(limit)));
+  };
+  const double w = double(box.x2) - box.x1, h = double(box.y2) - box.y1;
+  const double cx = box.x1 + w / 2, cy = box.y1 + h / 2, half_w = w * margin / 2, half_h = h * margin / 2;
+  const CropRect r{corner(cx, -half_w, width), corner(cy, -half_h, height), corner(cx, half_w, width),
+                   corner(cy, half_h, height)};
+  return r.x2 > r.x1 && r.y2 > r.y1 ? r : whole;
+}
+
+}  // namespace bonafide

@@ -1,0 +1,14 @@
+// data/crop.h — which rectangle of a photograph a face box and a margin mean.
+#pragma once
+#include "data/image.h"
+#include "kernels/crop_resize/crop_resize.h"
+
+namespace bonafide {
+
+using CropRect = kernels::Rect;
+
+// The published rule: the box about its own centre, margin times as wide and as high (neither squared nor aligned),
+// corners truncated toward zero, then clamped to the image. No valid box, or nothing left of it: the whole image.
+CropRect crop_rect(const Box& box, float margin, int width, int height);
+
+}  // namespace bonafide

@@ -1,0 +1,84 @@
+// kernels/crop_resize/cpu.cpp — bilinear resize on the CPU: two blended source rows are kept, each made once.
+#include "kernels/crop_resize/crop_resize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace bonafide::kernels {
+
+void check(const CropResize& a) {
+  const std::int64_t stride = a.stride ? a.stride : 3LL * a.width;
+  BF_CHECK(a.height > 0 && a.width > 0 && stride >= 3LL * a.width, "crop_resize: image of ", a.height, " x ", a.width,
+           ", stride ", stride);
+  BF_CHECK(a.image.size() >= stride * (a.height - 1) + 3LL * a.width, "crop_resize: ", a.image.size(),
+           " bytes for an image of ", a.height, " x ", a.width, ", stride ", stride);
+  const Rect& c = a.crop;
+  BF_CHECK(c.x1 >= 0 && c.y1 >= 0 && c.x2 > c.x1 && c.y2 > c.y1 && c.x2 <= a.width && c.y2 <= a.height,
+           "crop_resize: rectangle (", c.x1, ", ", c.y1, ")-(", c.x2, ", ", c.y2, ") is empty or leaves the image of ",
+           a.height, " x ", a.width);
+  BF_CHECK(a.out_height > 0 && a.out_width > 0 && a.out.size() == 3LL * a.out_height * a.out_width,
+           "crop_resize: ", a.out.size(), " bytes for an output of ", a.out_height, " x ", a.out_width, " x 3");
+}
+
+void resize_taps(int size, int out_size, Span<ResizeTap> taps) {
+  for (int i = 0; i < out_size; ++i) {
+    // One division of two exact integers, then exact steps: no compiler may change a bit. float as in OpenCV.
+    const float at = float(double((2LL * i + 1) * size - out_size) / double(2LL * out_size));
+    const float whole = std::floor(at);
+    const int from = int(whole);
+    taps[i] = {std::clamp(from, 0, size - 1), std::clamp(from + 1, 0, size - 1),
+               std::int32_t(std::lrint((at - whole) * 2048))};
+  }
+}
+
+namespace cpu {
+namespace {
+
+// One source row at the output's width, 15 bits a value.
+void blend_along_x(const std::uint8_t* row, const std::vector<ResizeTap>& taps, std::int16_t* out) {
+  for (const ResizeTap& t : taps) {
+    const std::uint8_t *a = row + 3 * t.from, *b = row + 3 * t.to;
+    const int w1 = t.weight, w0 = 2048 - w1;
+    for (int c = 0; c < 3; ++c) out[c] = std::int16_t((w0 * a[c] + w1 * b[c]) >> 4);
+    out += 3;
+  }
+}
+
+void blend_along_y(const std::int16_t* a, const std::int16_t* b, int w1, std::int64_t n, std::uint8_t* out) {
+  const int w0 = 2048 - w1;
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) out[i] = std::uint8_t(((w0 * a[i] >> 16) + (w1 * b[i] >> 16) + 2) >> 2);
+}
+
+}  // namespace
+
+void crop_resize(const CropResize& a) {
+  check(a);
+  const std::int64_t stride = a.stride ? a.stride : 3LL * a.width, n = 3LL * a.out_width;
+  const std::uint8_t* origin = a.image.ptr + a.crop.y1 * stride + 3LL * a.crop.x1;
+  std::vector<ResizeTap> columns(std::size_t(a.out_width)), rows(std::size_t(a.out_height));
+  resize_taps(a.crop.width(), a.out_width, columns);
+  resize_taps(a.crop.height(), a.out_height, rows);
+
+  std::vector<std::int16_t> storage(std::size_t(2 * n));
+  std::int16_t* slot[2] = {storage.data(), storage.data() + n};
+  int held[2] = {-1, -1};
+  const auto blended = [&](int y, int keep) {  // the row's values, in whichever slot is not holding row `keep`
+    if (held[0] == y) return slot[0];
+    if (held[1] == y) return slot[1];
+    const int s = held[0] == keep ? 1 : 0;
+    blend_along_x(origin + y * stride, columns, slot[s]);
+    held[s] = y;
+    return slot[s];
+  };
+  for (int y = 0; y < a.out_height; ++y) {
+    const ResizeTap& t = rows[std::size_t(y)];
+    const std::int16_t* from = blended(t.from, t.to);
+    const std::int16_t* to = blended(t.to, t.from);
+    blend_along_y(from, to, t.weight, n, a.out.ptr + y * n);
+  }
+}
+
+}  // namespace cpu
+}  // namespace bonafide::kernels

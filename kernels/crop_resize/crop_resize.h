@@ -1,0 +1,49 @@
+// kernels/crop_resize/crop_resize.h — a rectangle of an 8-bit RGB image, resized bilinearly.
+//
+// Output pixel i of n lies at (i + 1/2) * size / n - 1/2 of the rectangle (pixel centres at halves, no antialiasing,
+// the border repeated). Weights are integers of 11 bits, w1 = round(2048 * fraction), w0 = 2048 - w1; then
+//   row(x) = (w0 * a + w1 * b) >> 4                              along x, 15 bits
+//   out    = ((w0 * row0 >> 16) + (w1 * row1 >> 16) + 2) >> 2    along y
+// which is OpenCV's INTER_LINEAR for 8-bit images (tests/images compares the bits). Nothing outside the rectangle is
+// read. Pure integers once the taps are made, and the taps take one correctly rounded division each: the same bits
+// everywhere.
+#pragma once
+#include "engine/base.h"
+
+namespace bonafide::kernels {
+
+struct Rect {
+  int x1 = 0, y1 = 0, x2 = 0, y2 = 0;  // pixels, x2 and y2 exclusive
+  constexpr int width() const { return x2 - x1; }
+  constexpr int height() const { return y2 - y1; }
+  friend bool operator==(const Rect&, const Rect&) = default;
+};
+
+struct CropResize {
+  Span<const std::uint8_t> image;  // rows of `width` RGB pixels, `stride` bytes apart
+  int height = 0, width = 0;
+  std::int64_t stride = 0;  // 0: dense, 3 * width
+  Rect crop;
+  Span<std::uint8_t> out;  // [out_height, out_width, 3]
+  int out_height = 0, out_width = 0;
+};
+
+// Output pixel = (2048 - weight) / 2048 of input pixel `from` and weight / 2048 of input pixel `to`.
+struct ResizeTap {
+  std::int32_t from = 0, to = 0, weight = 0;
+};
+void resize_taps(int size, int out_size, Span<ResizeTap> taps);  // taps: [out_size]
+
+// Every pixel of the rectangle is read at most once, every output pixel written once.
+constexpr Cost crop_resize_cost(const Rect& crop, int out_height, int out_width) {
+  const double in = 3.0 * crop.width() * crop.height(), out = 3.0 * out_height * out_width;
+  return {in, out, 3 * (3.0 * out_width * (crop.height() < 2 * out_height ? crop.height() : 2 * out_height)) + 5 * out};
+}
+
+void check(const CropResize&);
+
+namespace cpu {
+void crop_resize(const CropResize&);
+}
+
+}  // namespace bonafide::kernels
