@@ -19,7 +19,8 @@ TEST_CASE("formula: bits, numbers, parameters, samples and sketches equal Python
     const auto v = formula_parameter(name, p["shape"].get<std::vector<std::int64_t>>());
     exact({v.end() - 5, v.end()}, p["last"]);
   }
-  for (std::size_t j = 0; j < 9; ++j) CHECK(formula_sample("cls.weight", std::int64_t(j), 320) == want["samples"][j].get<std::int64_t>());
+  for (std::size_t j = 0; j < 9; ++j)
+    CHECK(formula_sample("cls.weight", std::int64_t(j), 320) == want["samples"][j].get<std::int64_t>());
   std::vector<double> v(1000);
   for (std::size_t i = 0; i < v.size(); ++i) v[i] = formula_value("sketched", std::int64_t(i));
   expect_close("sketch", formula_sketch("sketched", v, 7), numbers(want["sketch"]), 1e-14, 1e-14);
@@ -32,7 +33,8 @@ TEST_CASE("formula: images equal Python's, byte for byte") {
     const auto& w = want[std::to_string(label)];
     CHECK(std::vector<int>(image.begin(), image.begin() + 15) == w["first"].get<std::vector<int>>());
     std::int64_t sum = 0, weighted = 0;
-    for (std::size_t i = 0; i < image.size(); ++i) sum += image[i], weighted += std::int64_t(image[i]) * std::int64_t(i % 97);
+    for (std::size_t i = 0; i < image.size(); ++i)
+      sum += image[i], weighted += std::int64_t(image[i]) * std::int64_t(i % 97);
     CHECK(sum == w["sum"].get<std::int64_t>());
     CHECK(weighted == w["weighted"].get<std::int64_t>());
   }

@@ -88,7 +88,8 @@ TEST_CASE("torch: the schedule is LinearLR followed by CosineAnnealingLR") {
     const auto& want = all[name];
     const CosineSchedule s{want["max"], want["min"], want["warmup"], want["total"]};
     for (const auto& [k, rate] : want["rates"].items())
-      CHECK_MESSAGE(learning_rate(s, std::stoll(k)) == doctest::Approx(rate.get<double>()).epsilon(1e-12), name, " at ", k);
+      CHECK_MESSAGE(learning_rate(s, std::stoll(k)) == doctest::Approx(rate.get<double>()).epsilon(1e-12), name, " at ",
+                    k);
   }
   CHECK(warmup_steps(2460) == 123);
   CHECK(warmup_steps(30) == 1);

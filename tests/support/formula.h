@@ -1,5 +1,5 @@
-// tests/support/formula.h — numbers that C++ and Python compute alike, bit for bit, from a name and an index: inputs and
-// weights of every fixture in tests/fixtures/. The other half is tests/reference/formula.py.
+// tests/support/formula.h — numbers that C++ and Python compute alike, bit for bit, from a name and an index: inputs
+// and weights of every fixture in tests/fixtures/. The other half is tests/reference/formula.py.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -21,18 +21,20 @@ constexpr double formula_value(std::string_view name, std::int64_t i) {
   return double(formula_bits(name, i)) * 0x1p-23 - 1;
 }
 
-// offset + scale * value, rounded once to float. `scale` is a float: its product with a value is exact in double, so that
-// a fused multiply-add changes nothing.
+// offset + scale * value, rounded once to float. `scale` is a float: its product with a value is exact in double, so
+// that a fused multiply-add changes nothing.
 inline std::vector<float> formula(std::string_view name, std::int64_t n, float scale = 1, float offset = 0) {
   std::vector<float> v(static_cast<std::size_t>(n));
-  for (std::int64_t i = 0; i < n; ++i) v[std::size_t(i)] = float(double(scale) * formula_value(name, i) + double(offset));
+  for (std::int64_t i = 0; i < n; ++i)
+    v[std::size_t(i)] = float(double(scale) * formula_value(name, i) + double(offset));
   return v;
 }
 
 // The weights of a test model, by timm's name and shape. Matrices and filters keep the variance of what passes through
 // (uniform with std 1 / sqrt(fan_in)), except that the branches of the blocks are added at 0.3 and the heads are small
-// (0.25), so that thirty steps of training neither blow up nor collapse. LayerNorm's gamma is 1 + 0.1 v, GRN's 0.5 v, every
-// bias and GRN's beta 0.1 v. So activations and gradients are of order one in every block, and nothing is 0 or 1 throughout.
+// (0.25), so that thirty steps of training neither blow up nor collapse. LayerNorm's gamma is 1 + 0.1 v, GRN's 0.5 v,
+// every bias and GRN's beta 0.1 v. So activations and gradients are of order one in every block, and nothing is 0 or 1
+// throughout.
 inline std::vector<float> formula_parameter(std::string_view name, const std::vector<std::int64_t>& timm_shape) {
   std::int64_t n = 1;
   for (const std::int64_t d : timm_shape) n *= d;
@@ -50,8 +52,8 @@ inline std::int64_t formula_sample(std::string_view name, std::int64_t j, std::i
   return std::int64_t(mix64(hash_name("sample:" + std::string(name)) + std::uint64_t(j)) % std::uint64_t(n));
 }
 
-// An 8-bit image [height, width, 3] of a class, in integers only: triangle waves along one diagonal for an attack (1), longer
-// ones along the other for a genuine face (0), under a tint and noise of the image's own.
+// An 8-bit image [height, width, 3] of a class, in integers only: triangle waves along one diagonal for an attack (1),
+// longer ones along the other for a genuine face (0), under a tint and noise of the image's own.
 inline std::vector<std::uint8_t> formula_image(const std::string& name, int label, int height, int width) {
   std::vector<std::uint8_t> image(std::size_t(height) * std::size_t(width) * 3);
   const auto draw = [](std::string_view stream, std::int64_t i, std::int64_t amplitude) {  // [-amplitude, amplitude]
@@ -72,10 +74,10 @@ inline std::vector<std::uint8_t> formula_image(const std::string& name, int labe
   return image;
 }
 
-// Count sketch of a tensor into `buckets` sums: entry i is added to bucket b(i) with sign s(i), both drawn from the name.
-// The sketch is linear, and the squared norm of a sketch is an unbiased estimate of the squared norm of what was sketched
-// (relative standard error sqrt(2 / buckets)). So |sketch(a) - sketch(b)| measures |a - b| over *all* entries while only
-// `buckets` numbers of b are stored.
+// Count sketch of a tensor into `buckets` sums: entry i is added to bucket b(i) with sign s(i), both drawn from the
+// name. The sketch is linear, and the squared norm of a sketch is an unbiased estimate of the squared norm of what was
+// sketched (relative standard error sqrt(2 / buckets)). So |sketch(a) - sketch(b)| measures |a - b| over *all* entries
+// while only `buckets` numbers of b are stored.
 inline std::vector<double> formula_sketch(std::string_view name, const std::vector<double>& v, int buckets) {
   std::vector<double> s(static_cast<std::size_t>(buckets));
   const std::uint64_t base = hash_name("sketch:" + std::string(name));

@@ -1,0 +1,108 @@
+// tests/host/test_torch_operations.cpp — single operations, forward and backward, against PyTorch in float64. Inputs
+// are formula tensors (tests/reference/make_operations.py says which), the fixture holds answers only.
+#include "engine/autograd.h"
+#include "layers/functional/avg_pool.h"
+#include "layers/functional/depthwise_conv.h"
+#include "layers/functional/gelu.h"
+#include "layers/functional/grn.h"
+#include "layers/functional/l2_normalize.h"
+#include "layers/functional/layer_norm.h"
+#include "layers/functional/linear.h"
+#include "layers/functional/patchify.h"
+#include "tests/support/fixture.h"
+#include "tests/support/formula.h"
+
+using namespace bonafide;
+using namespace bonafide::test;
+
+namespace {
+
+// One case of the fixture: makes its leaves, runs the operation, compares y and the gradient of every leaf.
+struct Case {
+  Context& ctx;
+  std::string name;
+  nlohmann::json want;
+  std::vector<std::int64_t> shape;
+  std::vector<std::pair<std::string, Tensor>> leaves;
+
+  Tensor leaf(const std::string& what, Shape s) {
+    const bool x = what == "x";
+    const auto v =
+        formula(name + "." + what, s.numel(), x ? want.value("scale", 1.0f) : 1, x ? want.value("offset", 0.0f) : 0);
+    leaves.emplace_back(what, Tensor::from_host(ctx, s, v).require_grad());
+    return leaves.back().second;
+  }
+  void compare(Tensor y, double tolerance) {
+    const auto close = [&](const std::string& what, const Tensor& got) {
+      const auto w = numbers(want[what]);
+      double largest = 0;
+      for (const double v : w) largest = std::max(largest, std::abs(v));
+      expect_close(name + "." + what, got.to_host(), w, tolerance, tolerance * std::max(1.0, largest));
+    };
+    close("y", y);
+    y.backward(Tensor::from_host(ctx, y.shape(), formula(name + ".dy", y.numel())));
+    for (const auto& [what, t] : leaves) close("d" + what, t.grad());
+  }
+};
+
+// Runs every case called `operation.*`; there must be `count` of them, so that none is lost unread.
+void run(const std::string& operation, int count, double tolerance, const std::function<Tensor(Case&)>& f) {
+  const auto all = fixture("operations.json");
+  for (const auto& [name, want] : all.items()) {
+    if (name != operation && !name.starts_with(operation + ".")) continue;
+    Context ctx;
+    Case c{ctx, name, want, want["shape"], {}};
+    c.compare(f(c), want.contains("offset") && want["offset"] != 0 ? 10 * tolerance : tolerance);
+    --count;
+  }
+  CHECK(count == 0);
+}
+
+constexpr double kTolerance = 3e-6;
+
+}  // namespace
+
+TEST_CASE("torch: depthwise convolution") {
+  run("dwconv", 4, kTolerance, [](Case& c) {
+    const auto& s = c.shape;
+    return fn::depthwise_conv(c.leaf("x", {s[0], s[1], s[2], s[3]}), c.leaf("w", {s[3], 1, 7, 7}), c.leaf("b", {s[3]}));
+  });
+}
+TEST_CASE("torch: LayerNorm, also at a mean of 300") {
+  run("layer_norm", 5, kTolerance, [](Case& c) {
+    const auto& s = c.shape;
+    return fn::layer_norm(c.leaf("x", {s[0], s[1]}), c.leaf("gamma", {s[1]}), c.leaf("beta", {s[1]}));
+  });
+}
+TEST_CASE("torch: GELU, exact") {
+  run("gelu", 1, kTolerance, [](Case& c) { return fn::gelu(c.leaf("x", {c.shape[0]})); });
+}
+TEST_CASE("torch: GRN (timm's layer)") {
+  run("grn", 3, kTolerance, [](Case& c) {
+    const auto& s = c.shape;
+    return fn::grn(c.leaf("x", {s[0], s[1], s[2], s[3]}), c.leaf("gamma", {s[3]}), c.leaf("beta", {s[3]}));
+  });
+}
+TEST_CASE("torch: linear, alone and before GELU") {
+  const auto linear = [](Case& c) {
+    const auto& s = c.shape;
+    return fn::linear(c.leaf("x", {s[0], s[1]}), c.leaf("w", {s[2], s[1]}), c.leaf("b", {s[2]}));
+  };
+  run("linear", 4, kTolerance, linear);
+  run("linear_gelu", 4, kTolerance, [&](Case& c) { return fn::gelu(linear(c)); });
+}
+TEST_CASE("torch: patchify convolutions 4x4/4 and 2x2/2, also where a border is dropped") {
+  for (const int k : {4, 2})
+    run("patchify" + std::to_string(k), k == 4 ? 3 : 2, kTolerance, [k](Case& c) {
+      const auto& s = c.shape;
+      return fn::linear(fn::patchify(c.leaf("x", {s[0], s[1], s[2], s[3]}), k), c.leaf("w", {s[4], s[3], k, k}),
+                        c.leaf("b", {s[4]}));
+    });
+}
+TEST_CASE("torch: rows of unit length, global average pool") {
+  run("l2_normalize", 3, kTolerance, [](Case& c) { return fn::l2_normalize(c.leaf("x", {c.shape[0], c.shape[1]})); });
+  run("pool", 2, kTolerance, [](Case& c) {
+    const auto& s = c.shape;
+    return fn::avg_pool(c.leaf("x", {s[0], s[1], s[2], s[3]}));
+  });
+}
