@@ -1,9 +1,10 @@
 // kernels/bce/bce.h — binary cross-entropy of logits, with label smoothing.
 //
-//   y'   = y (1 - s) + s / 2                                             z, y [N] f32, y in [0, 1]
+//   y'   = y (1 - s) + (1 - y) s                                         z, y [N] f32, y in [0, 1]
 //   loss = mean_i -( y'_i log sigmoid(z_i) + (1 - y'_i) log sigmoid(-z_i) )      loss [1] f32
 //   dz_i = dloss (sigmoid(z_i) - y'_i) / N
 //
+// Smoothing as the published code has it: targets 0 and 1 become s and 1 - s (others write s/2 for the same thing).
 // Arithmetic is f64, summed in order: finite for every finite logit. Deterministic. N = 0 is an error.
 #pragma once
 #include "engine/base.h"

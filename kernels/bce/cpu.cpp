@@ -13,7 +13,7 @@ void check_common(Span<const float> z, Span<const float> y, std::int64_t scalar,
   BF_CHECK(scalar == 1, "bce: the loss has ", scalar, " elements, expected 1");
   BF_CHECK(smoothing >= 0 && smoothing <= 1, "bce: smoothing ", smoothing, ", expected [0, 1]");
 }
-double smoothed(float y, float s) { return double(y) * (1 - double(s)) + double(s) / 2; }
+double smoothed(float y, float s) { return double(y) * (1 - double(s)) + (1 - double(y)) * double(s); }
 
 }  // namespace
 

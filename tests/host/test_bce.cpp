@@ -37,7 +37,7 @@ TEST_CASE("bce: both passes against the definition, with and without smoothing")
       double sum = 0;
       std::vector<double> dz;
       for (std::int64_t i = 0; i < n; ++i) {
-        const double p = 1 / (1 + std::exp(-b.z[i])), y = b.y[i] * (1 - double(s)) + double(s) / 2;
+        const double p = 1 / (1 + std::exp(-b.z[i])), y = b.y[i] * (1 - double(s)) + (1 - b.y[i]) * double(s);
         sum -= y * std::log(p) + (1 - y) * std::log(1 - p);
         dz.push_back(2.5 * (p - y) / double(n));
       }
