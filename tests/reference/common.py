@@ -106,11 +106,11 @@ def focal_published(z, y, alpha=FOCAL_ALPHA, gamma=FOCAL_GAMMA):
 
 
 def focal_canonical(z, y, alpha=0.25, gamma=2.0):
-    """Lin et al. 2017, hard labels: -alpha_t (1 - p_t)^gamma log p_t."""
-    p = torch.sigmoid(z)
-    pt = torch.where(y == 1, p, 1 - p)
-    at = torch.where(y == 1, torch.full_like(z, alpha), torch.full_like(z, 1 - alpha))
-    return (-at * (1 - pt).pow(gamma) * pt.log()).mean()
+    """Lin et al. 2017: -alpha_t (1 - p_t)^gamma log p_t; a soft label is the mixture of the terms of its two classes."""
+    log_p, log_q = F.logsigmoid(z), F.logsigmoid(-z)
+    attack = -alpha * log_q.exp().pow(gamma) * log_p
+    genuine = -(1 - alpha) * log_p.exp().pow(gamma) * log_q
+    return (y * attack + (1 - y) * genuine).mean()
 
 
 def supcon_published(v, labels, temperature=SUPCON_TEMPERATURE):
@@ -126,15 +126,25 @@ def supcon_published(v, labels, temperature=SUPCON_TEMPERATURE):
     return torch.where(has, torch.log(q) - torch.log(torch.where(has, p, q)), torch.zeros_like(q)).mean()
 
 
-def supcon_canonical(v, labels, temperature=SUPCON_TEMPERATURE):
-    """L_out with T_base = T: mean_i -1/|P(i)| sum_p [ s_ip - log sum_a e^s_ia ]; no positive: contributes 0."""
+def supcon_weighted(v, weights, temperature):
+    """mean_i -1/W_i sum_j w_ij [ s_ij - log sum_a e^s_ia ], W_i = sum_j w_ij; W_i = 0 contributes 0."""
     f = F.normalize(v, dim=1)
-    n = len(f)
-    others = ~torch.eye(n, dtype=torch.bool)
+    others = ~torch.eye(len(f), dtype=torch.bool)
     s = f @ f.T / temperature
     log_p = s - torch.logsumexp(s.masked_fill(~others, -math.inf), 1, keepdim=True)
-    positive = ((labels[:, None] == labels[None, :]) & others).to(f.dtype)
-    return -((positive * log_p).sum(1) / positive.sum(1).clamp(min=1)).mean()
+    w = weights * others
+    total = w.sum(1)
+    return -((w * log_p).sum(1) / torch.where(total > 0, total, torch.ones_like(total))).mean()
+
+
+def supcon_canonical(v, labels, temperature=SUPCON_TEMPERATURE):
+    """L_out with T_base = T: every sample of the same class is a positive of weight 1."""
+    return supcon_weighted(v, (labels[:, None] == labels[None, :]).to(v.dtype), temperature)
+
+
+def supcon_soft(v, y, temperature=SUPCON_TEMPERATURE):
+    """L_out for mixtures: the weight is the probability that two samples are of one class."""
+    return supcon_weighted(v, y[:, None] * y[None, :] + (1 - y[:, None]) * (1 - y[None, :]), temperature)
 
 
 def learning_rate(k, total, warmup, high=MAX_LR, low=MIN_LR):

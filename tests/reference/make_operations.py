@@ -98,12 +98,20 @@ def losses():
     for targets, y in [("soft", soft), ("hard", hard), ("zero", [0] * 8), ("one", [1])]:
         for form, loss in [("bce", lambda z, t: common.bce_smoothed(z, t, 0.0)), ("bce_smoothed", common.bce_smoothed),
                            ("focal_published", common.focal_published), ("focal_canonical", common.focal_canonical)]:
-            if form == "focal_canonical" and targets == "soft":
-                continue  # defined for hard labels
             case = f"{form}.{targets}"
             z = leaf(case, "x", (len(y),), 12)  # up to where a naive sigmoid has lost its digits
             scalar(case, loss(z, torch.tensor(y, dtype=torch.float64)), z, targets=y, scale=12)
 
+    # Soft labels are what CutMix makes; hard forms take their integer part. The last anchor of "lone" has no positive at all.
+    mixed = {"pairs": [1, 0, 1, 0.25, 0.75, 0, 1, 0.5], "lone": [1, 1, 0]}
+    for pattern, y in mixed.items():
+        for form, loss in [("supcon_soft", common.supcon_soft),
+                           ("supcon_published", lambda v, t: common.supcon_published(v, t.long())),
+                           ("supcon_canonical", lambda v, t: common.supcon_canonical(v, t.long()))]:
+            case = f"{form}.{pattern}"
+            v = leaf(case, "x", (len(y), 5))
+            scalar(case, loss(v, torch.tensor(y, dtype=torch.float64)), v, shape=[len(y), 5], labels=y,
+                   temperature=common.SUPCON_TEMPERATURE)
     for n, width, pattern in [(2, 3, [0, 0]), (5, 17, [1, 0, 1, 1, 0]), (16, 128, [1, 0] * 8), (7, 2, [0, 1, 2, 0, 1, 2, 0]),
                               (5, 4, [0, 1, 0, 2, 0])]:  # the last has two anchors without a positive
         for form, loss in [("supcon_published", common.supcon_published), ("supcon_canonical", common.supcon_canonical)]:
