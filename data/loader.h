@@ -15,7 +15,7 @@
 
 namespace bonafide {
 
-// Crop, augmentation and resize: `out` is [height, width, 3] RGB. Thread-safe. make_sample of data/crop.h.
+// Crop, augmentation and resize: `out` is [height, width, 3] RGB. Thread-safe. Bind make_sample of data/augment.h.
 using MakeSample = std::function<void(const Image& image, const Box& face, const SampleDraw& draw, int height,
                                       int width, std::uint8_t* out)>;
 

@@ -35,6 +35,7 @@ TEST_CASE("csv: quotes, byte order mark, CRLF, blank lines, no last line break")
   CHECK(all({"a,b\r1,2\r", "t"}) == std::vector<Row>{{"1", "2"}});       // old Macintosh
   CHECK(all({"a,b\n", "t"}).empty());
   CHECK(CsvReader(" a , b\n", "t").header() == Row{"a", "b"});
+  CHECK(CsvReader("\xEF\xBB\xBF\"a\",b\n", "t").header() == Row{"a", "b"});
 }
 
 TEST_CASE("csv: lines are counted through quoted line breaks and blank lines") {

@@ -2,8 +2,11 @@
 #include "data/loader.h"
 
 #include <chrono>
+#include <optional>
 #include <thread>
 
+#include "data/augment.h"
+#include "data/cutmix.h"
 #include "data/image_cache.h"
 #include "tests/support/lists.h"
 #include "tests/support/support.h"
@@ -25,7 +28,8 @@ class FakeSimulator final : public AttackSimulator {
  public:
   Result render(const Image& photo, const Box& face, const Image* donor, const Box&, const Label& species,
                 Random& random) const override {
-    Result r{photo, face};
+    Result r{photo, {0, 0, 1, float(species.a + 7)}};
+    r.face.x2 += face.x2 + float(random.below(5));
     for (std::uint8_t& p : r.image.pixels)
       p = std::uint8_t(p + random.below(200) + species.c + (donor ? donor->pixels[0] : 0));
     CHECK((donor != nullptr) == (species == kFaceSwap));
@@ -122,15 +126,18 @@ TEST_CASE("loader: simulated attacks, with donors and the face the simulator fou
   };
   const std::vector<Batch> want = run(0);
   check_same(want, run(8));
-  const SampleDraw& d = want[3].plan.samples[0];
-  Random random(s.seed, "simulate", d.simulate_a, d.simulate_b);
   const auto name = [&](std::int64_t record) { return planner->manifest().records[std::size_t(record)].filename; };
-  const Image donor = FakeSource().load(name(d.donor));
-  const auto made = FakeSimulator().render(FakeSource().load(name(d.record)), {},
-                                           d.species == kFaceSwap ? &donor : nullptr, {}, d.species, random);
-  std::vector<std::uint8_t> out(30);
-  fake_sample(made.image, made.face, d, 5, 2, out.data());
-  CHECK(std::equal(out.begin(), out.end(), want[3].images.begin()));
+  for (std::size_t i = 0; i < 10; ++i) {  // made here, by hand
+    const SampleDraw& d = want[2].plan.samples[i];
+    Random random(s.seed, "simulate", d.simulate_a, d.simulate_b);
+    std::optional<Image> donor;
+    if (d.species == kFaceSwap) donor = FakeSource().load(name(d.donor));
+    const auto made =
+        FakeSimulator().render(FakeSource().load(name(d.record)), {}, donor ? &*donor : nullptr, {}, d.species, random);
+    std::vector<std::uint8_t> out(30);
+    fake_sample(made.image, made.face, d, 5, 2, out.data());
+    CHECK(std::equal(out.begin(), out.end(), want[2].images.begin() + std::ptrdiff_t(i * 30)));
+  }
 
   const auto one_person = std::make_shared<const BatchPlanner>(photo_list(1, 4), s);
   expect_throw("list.csv: simulating face_swap needs photographs of at least two people", [&] {
@@ -321,4 +328,52 @@ TEST_CASE("loader: settings out of range say so") {
   s = small(1);
   s.height = 0;
   expect_throw("images of 0 x 2", make(s));
+}
+
+TEST_CASE("loader: with the real crop and augmentation, and boxes of every kind") {
+  ListBuilder list;
+  const Box boxes[] = {
+      {}, {2, 1, 6, 8}, {-1, -1, -1, -1}, {4, 4, 500, 500}, {100, 100, 120, 130}, {0.5f, 0.25f, 9.75f, 11.5f}};
+  for (int i = 0; i < 6; ++i) list.add(str("g", i), Label{}).box = boxes[i];
+  for (int i = 0; i < 6; ++i) list.add(str("a", i), kPrint, str("g", i)).box = boxes[5 - i];
+  struct Photos final : ImageSource {
+    Image load(const std::string& path) const override {
+      Image image(12, 10);
+      Random random(1, path);
+      for (std::uint8_t& p : image.pixels) p = std::uint8_t(random.u32());
+      return image;
+    }
+  };
+  PlanSettings s;
+  s.batch_size = 3;
+  s.epoch_fraction = 1;
+  s.augment_genuine = [](Random& r) {
+    return draw_augment(
+        r, {.flip_p = 0.5f, .brightness_contrast_p = 0.5f, .hue_saturation_value_p = 0.5f, .jpeg_p = 0.5f});
+  };
+  s.cutmix = [](Random& r, const std::vector<SampleDraw>& samples) {
+    return draw_cutmix(r, {.probability = 0.5, .height = 8, .width = 8}, samples);
+  };
+  const auto planner = std::make_shared<const BatchPlanner>(list.done(), s);
+  const MakeSample real = [](const Image& image, const Box& face, const SampleDraw& draw, int height, int width,
+                             std::uint8_t* out) {
+    make_sample(image, face, draw.margin, draw.augment, {}, height, width, {out, std::int64_t(height) * width * 3});
+  };
+  const auto run = [&](int workers) {
+    LoaderSettings l = small(workers);
+    l.height = l.width = 8;
+    return all_of(*make_training_loader(planner, std::make_shared<Photos>(), nullptr, real, l));
+  };
+  const std::vector<Batch> want = run(0);
+  check_same(want, run(4));
+  // A box wholly outside, or none: the whole photograph, whatever the margin.
+  for (const Batch& b : want)
+    for (std::size_t i = 0; i < b.rows.size(); ++i) {
+      const SampleDraw& d = b.plan.samples[i];
+      const Record& r = planner->manifest().records[std::size_t(d.record)];
+      if (r.box.valid() && r.box.x1 < 100) continue;
+      std::vector<std::uint8_t> whole(8 * 8 * 3);
+      make_sample(Photos().load(r.filename), {}, 1, d.augment, {}, 8, 8, whole);
+      CHECK(std::equal(whole.begin(), whole.end(), b.images.begin() + std::ptrdiff_t(i * whole.size())));
+    }
 }
