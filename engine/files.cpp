@@ -71,7 +71,7 @@ std::string read_file(const fs::path& path) {
   return bytes;
 }
 
-AtomicFile::AtomicFile(fs::path path) : path_(destination_of(std::move(path))) {
+AtomicFile::AtomicFile(fs::path path, Durable durable) : path_(destination_of(std::move(path))), durable_(durable) {
   struct stat st {};
   const bool there = !::stat(path_.c_str(), &st);
   if (there && S_ISDIR(st.st_mode)) fail_with(path_, "write", EISDIR);
@@ -133,7 +133,7 @@ void AtomicFile::commit() {
     discard();
     return;
   }
-  if (::fsync(fd_)) fail("flush to the disk");
+  if (durable_ == Durable::at_once && ::fsync(fd_)) fail("flush to the disk");
   const int fd = fd_;
   fd_ = -1;
   if (::close(fd) || ::rename(temporary_.c_str(), path_.c_str())) {  // some file systems report a full disk on close
@@ -141,11 +141,11 @@ void AtomicFile::commit() {
     ::unlink(temporary_.c_str());
     fail_with(path_, "write", error);
   }
-  sync_path(parent_of(path_));
+  if (durable_ == Durable::at_once) sync_path(parent_of(path_));
 }
 
-void write_file_atomically(const fs::path& path, std::string_view bytes) {
-  AtomicFile file(path);
+void write_file_atomically(const fs::path& path, std::string_view bytes, Durable durable) {
+  AtomicFile file(path, durable);
   file.write(bytes);
   file.commit();
 }

@@ -14,18 +14,22 @@ namespace bonafide {
 // The whole file as bytes.
 std::string read_file(const std::filesystem::path& path);
 
+// When a committed file must be on the disk: at once (it survives a power cut), or whenever the system writes it (images
+// by the thousand: an fsync each would take longer than making them).
+enum class Durable { at_once, eventually };
+
 // A file under construction beside its final place. A symlink is followed (its target is replaced); what is not a
 // regular file (/dev/stdout, a pipe) is written directly. Without commit() the destructor removes what was written.
 class AtomicFile {
  public:
-  explicit AtomicFile(std::filesystem::path path);
+  explicit AtomicFile(std::filesystem::path path, Durable durable = Durable::at_once);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   void write(std::string_view bytes);
   void write(const void* bytes, std::size_t n) { write({static_cast<const char*>(bytes), n}); }
-  void commit();  // flush, fsync, rename, fsync of the folder; nothing may be written afterwards
+  void commit();  // flush, fsync (if at once), rename, fsync of the folder; nothing may be written afterwards
 
  private:
   void flush();
@@ -35,9 +39,11 @@ class AtomicFile {
   std::filesystem::path path_, temporary_;  // temporary_ is empty when written directly
   std::string buffer_;
   int fd_ = -1;
+  Durable durable_;
 };
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes,
+                           Durable durable = Durable::at_once);
 
 // A folder under construction beside its final place, for things of several files (a checkpoint). Write into path(),
 // then commit(): every file in it is flushed to the disk and the folder takes its final name. A folder of that name

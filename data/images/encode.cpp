@@ -46,9 +46,11 @@ std::vector<std::uint8_t> encode_png(const Image& image) {
 }
 
 void write_jpeg(const std::string& path, const Image& image, int quality, Chroma chroma) {
-  write_file_atomically(path, as_text(encode_jpeg(image, quality, chroma)));
+  write_file_atomically(path, as_text(encode_jpeg(image, quality, chroma)), Durable::eventually);
 }
 
-void write_png(const std::string& path, const Image& image) { write_file_atomically(path, as_text(encode_png(image))); }
+void write_png(const std::string& path, const Image& image) {
+  write_file_atomically(path, as_text(encode_png(image)), Durable::eventually);
+}
 
 }  // namespace bonafide

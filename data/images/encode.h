@@ -15,7 +15,8 @@ enum class Chroma : std::uint8_t { s444, s422, s420 };
 std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality, Chroma chroma = Chroma::s420);
 std::vector<std::uint8_t> encode_png(const Image& image);
 
-// Encoded, written under a temporary name in the same folder and renamed. The folder must exist.
+// Encoded, written under a temporary name in the same folder and renamed (not flushed to the disk: there may be
+// thousands). The folder must exist.
 void write_jpeg(const std::string& path, const Image& image, int quality, Chroma chroma = Chroma::s420);
 void write_png(const std::string& path, const Image& image);
 

@@ -216,7 +216,7 @@ TEST_CASE("simulate: the camera alone, drawn twice, gives no statistic a hold; a
   }
   for (const Label& species : PhotoSimulator::species()) {
     const auto attack = collect(species, 1);
-    MESSAGE(species.name(), ": AUC of brightness ", auc(attack[0], genuine[0]), ", border ", auc(attack[1], genuine[1]),
+    INFO(species.name(), ": AUC of brightness ", auc(attack[0], genuine[0]), ", border ", auc(attack[1], genuine[1]),
             ", detail ", auc(attack[2], genuine[2]), ", colour ", auc(attack[3], genuine[3]));
     for (std::size_t s : {0, 1}) {  // brightness and border carry (almost) nothing
       CAPTURE(species.code());
@@ -381,7 +381,7 @@ TEST_CASE("simulate: seamless cloning agrees with OpenCV's") {
           ours += std::abs(got - want), naive += std::abs(double(donor.at(y, x)[c]) - want), ++n;
         }
       }
-  MESSAGE("mean difference from cv::seamlessClone ", ours / n, " levels (pasted without blending: ", naive / n, ")");
+  INFO("mean difference from cv::seamlessClone ", ours / n, " levels (pasted without blending: ", naive / n, ")");
   CHECK(ours / n < 6);
   CHECK(ours < 0.3 * naive);
 }
