@@ -22,6 +22,10 @@ struct Command {
 };
 
 constexpr std::array kCommands = {
+    Command{"train", "trains a detector", run_train},
+    Command{"eval", "scores photographs, and measures where there are labels", run_eval},
+    Command{"synth", "files of simulated attacks from genuine photographs", run_synth},
+    Command{"demo-data", "a small data set from the photographs of Debian's libdlib19.1", run_demo_data},
     Command{"doctor", "what this build is and what it runs on", run_doctor},
 };
 

@@ -6,7 +6,11 @@
 
 namespace bonafide {
 
-int run_doctor(int argc, char** argv);  // apps/doctor.cpp
+int run_train(int argc, char** argv);      // apps/train.cpp
+int run_eval(int argc, char** argv);       // apps/eval.cpp
+int run_synth(int argc, char** argv);      // apps/synth.cpp
+int run_demo_data(int argc, char** argv);  // apps/demo_data.cpp
+int run_doctor(int argc, char** argv);     // apps/doctor.cpp
 
 // The whole program: finds the verb (or the name it was called by: bonafide-train is `bonafide train`) and runs it.
 int run_program(int argc, char** argv);

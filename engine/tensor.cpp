@@ -180,9 +180,9 @@ Tensor& Tensor::require_grad(bool on) {
 bool Tensor::requires_grad() const { return impl_ && (impl_->requires_grad || impl_->node); }
 bool Tensor::grad_written() const { return impl_ && impl_->grad_written; }
 Tensor Tensor::grad() const { return grad_written() ? impl_->grad : Tensor(); }
-void Tensor::set_grad_buffer(const Tensor& buffer) {
+void Tensor::set_grad_buffer(const Tensor& buffer, bool holds_gradient) {
   BF_CHECK(buffer.shape() == shape(), "gradient buffer ", buffer.shape().str(), " for ", shape().str());
-  impl_->grad = buffer, impl_->fixed_grad = true, impl_->grad_written = false;
+  impl_->grad = buffer, impl_->fixed_grad = true, impl_->grad_written = holds_gradient;
 }
 void Tensor::zero_grad() {
   BF_CHECK(impl_, "empty tensor");

@@ -96,7 +96,8 @@ class Tensor {
   Tensor& require_grad(bool on = true);
   bool requires_grad() const;  // a leaf that wants a gradient, or the result of a recorded operation
   Tensor grad() const;         // empty until backward() has reached this tensor
-  void set_grad_buffer(const Tensor& buffer);  // gradients of this leaf are written there (an arena's slice)
+  // Gradients of this leaf go to `buffer` (an arena's slice); `holds_gradient`: add to what is there already.
+  void set_grad_buffer(const Tensor& buffer, bool holds_gradient = false);
   void zero_grad();            // marks the gradient as not written: the next backward writes instead of adding
   bool grad_written() const;
   // Called during backward() once this leaf's gradient is final, whatever its number of uses.

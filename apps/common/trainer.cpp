@@ -1,0 +1,318 @@
+// apps/common/trainer.cpp
+#include "apps/common/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "data/augment.h"
+#include "apps/common/scoring.h"
+#include "data/cutmix.h"
+#include "data/images/decode.h"
+#include "data/images/simulate.h"
+#include "engine/digest.h"
+#include "layers/functional/cutmix.h"
+#include "layers/functional/normalize.h"
+#include "layers/weights.h"
+
+namespace bonafide {
+namespace {
+
+int workers(std::int64_t asked) {
+  return asked >= 0 ? int(asked) : int(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+std::shared_ptr<const Manifest> split_of(Manifest all, const std::string& split) {
+  const bool has_splits = std::any_of(all.records.begin(), all.records.end(), [](const Record& r) { return !r.split.empty(); });
+  return std::make_shared<const Manifest>(has_splits ? all.only_split(split) : std::move(all));
+}
+
+AugmentSettings augment_settings(const TrainConfig::Augment& a, bool genuine) {
+  const auto covers = [&](const std::string& to) { return to == "both" || to == (genuine ? "genuine" : "attacks"); };
+  AugmentSettings s;
+  const bool colour = covers(a.apply_to);
+  s.flip_p = covers(a.apply_flip_to) ? a.flip_prob : 0;
+  s.brightness_contrast_p = colour ? a.brightness_contrast_prob : 0;
+  s.brightness_limit = float(a.brightness_limit), s.contrast_limit = float(a.contrast_limit);
+  s.hue_saturation_value_p = colour ? a.hue_saturation_value_prob : 0;
+  s.hue_limit = float(a.hue_limit), s.saturation_limit = float(a.saturation_limit), s.value_limit = float(a.value_limit);
+  s.jpeg_p = colour ? a.jpeg_prob : 0;
+  s.jpeg_quality_min = int(a.jpeg_quality_min), s.jpeg_quality_max = int(a.jpeg_quality_max);
+  return s;
+}
+
+PlanSettings plan_settings(const TrainConfig& c) {
+  PlanSettings s;
+  s.seed = std::uint64_t(c.seed);
+  s.batch_size = c.train_dataloader.batch_size;
+  s.drop_last = c.train_dataloader.drop_last;
+  s.epoch_fraction = c.dataset.epoch_fraction;
+  s.margin_min = float(c.crop.train_margin_min), s.margin_max = float(c.crop.train_margin_max);
+  s.unmatched = c.pairs.unmatched_attacks == "drop" ? UnmatchedAttacks::drop : UnmatchedAttacks::class_partner;
+  s.shuffle_labels = c.control.shuffle_labels;
+  const auto genuine = augment_settings(c.augment, true), attack = augment_settings(c.augment, false);
+  s.augment_genuine = [genuine](Random& r) { return draw_augment(r, genuine); };
+  s.augment_attack = [attack](Random& r) { return draw_augment(r, attack); };
+  if (c.cutmix_prob > 0)
+    s.cutmix = [m = CutMixSettings{.probability = c.cutmix_prob, .alpha = c.cutmix_alpha, .partner = c.cutmix_partner,
+                                   .height = int(c.model_input_size), .width = int(c.model_input_size)}](
+                   Random& r, const std::vector<SampleDraw>& samples) { return draw_cutmix(r, m, samples); };
+  if (c.simulate.enabled) {
+    s.simulate.on = true;
+    for (const auto& [name, weight] : c.simulate.species) {
+      const auto label = Label::parse(name);
+      if (!label || label->genuine()) throw UsageError(str("simulate.species: '", name, "' is no attack species"));
+      s.simulate.species.emplace_back(*label, weight);
+    }
+    s.simulate.partner = c.simulate.genuine_partner == "same" ? SimulateSettings::Partner::same_photo
+                                                             : SimulateSettings::Partner::any;
+    s.simulate.steps_per_epoch = c.simulate.steps_per_epoch;
+  }
+  return s;
+}
+
+PairedLossConfig loss_config(const TrainConfig& c) {
+  PairedLossConfig l;
+  l.type = c.loss.type, l.focal_form = c.loss.focal_form;
+  l.alpha = float(c.loss.alpha), l.gamma = float(c.loss.gamma), l.label_smoothing = float(c.loss.label_smoothing);
+  l.contrastive = c.loss.contrastive, l.supcon_form = c.loss.supcon_form;
+  l.supcon_weight = float(c.loss.supcon_weight), l.supcon_temperature = float(c.loss.supcon_temperature);
+  l.cutmix_supcon_labels = c.cutmix_supcon_labels;
+  return l;
+}
+
+// Worst-species APCER with BPCER held at 5 %.
+double worst_apcer_at_bpcer5(const Report& r) {
+  for (const FixedPoint& p : r.apcer_at_bpcer)
+    if (p.target == 0.05) return p.rates.worst_species().apcer.value();
+  throw Error("the report has no point at BPCER 5 %");
+}
+
+OptimizerConfig optimizer_config(const TrainConfig::Optimizer& o) {
+  return {.type = o.type, .weight_decay = o.weight_decay, .beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps,
+          .momentum = o.momentum, .decay_norm_and_bias = o.decay_norm_and_bias, .clip_grad_norm = o.clip_grad_norm};
+}
+
+}  // namespace
+
+Trainer::Trainer(Context& ctx, const TrainConfig& config) : ctx_(ctx), config_(config), loss_(loss_config(config)) {
+  read_lists();
+  build_model();
+  const std::int64_t planned = config_.trainer.epochs * planner_->steps_per_epoch();
+  total_steps_ = config_.trainer.max_steps > 0 ? std::min(config_.trainer.max_steps, planned) : planned;
+  schedule_ = {.max = config_.scheduler.max_lr, .min = config_.scheduler.min_lr,
+               .warmup = warmup_steps(total_steps_, config_.scheduler.warmup_fraction), .total = total_steps_};
+}
+Trainer::~Trainer() = default;
+
+void Trainer::read_lists() {
+  const auto& p = config_.paths;
+  if (!p.train_manifest.empty()) training_ = split_of(read_manifest(p.train_manifest), "train");
+  else if (!p.train_csv.empty()) training_ = split_of(read_published_csv(p.train_csv), "train");
+  else throw UsageError("nothing to train on: set paths.train_csv or paths.train_manifest");
+  if (!p.val_manifest.empty()) {
+    validation_ = split_of(read_manifest(p.val_manifest), "val");
+  } else if (!p.val_protocol.empty()) {
+    std::optional<BoxTable> boxes;
+    if (!p.val_bbox_csv.empty()) boxes = read_box_csv(p.val_bbox_csv);
+    validation_ = split_of(manifest_from_protocol(read_protocol(p.val_protocol), boxes ? &*boxes : nullptr), "val");
+  }
+  if (validation_) validation_digest_ = file_digest(p.val_manifest.empty() ? p.val_protocol : p.val_manifest);
+  source_ = std::make_shared<FileImageSource>(p.root_dir);
+  if (config_.simulate.enabled)
+    simulator_ = std::make_shared<PhotoSimulator>(SimulatorOptions{
+        .size = int(config_.simulate.capture_size > 0 ? config_.simulate.capture_size : config_.model_input_size)});
+  planner_ = std::make_shared<const BatchPlanner>(training_, plan_settings(config_));
+  const AugmentOptions options{.color_order = config_.augment.color_order == "bgr" ? ColorOrder::bgr : ColorOrder::rgb};
+  make_sample_ = [options](const Image& image, const Box& face, const SampleDraw& draw, int height, int width, std::uint8_t* out) {
+    make_sample(image, face, draw.margin, draw.augment, options, height, width,
+                {out, std::int64_t(height) * width * 3});
+  };
+}
+
+void Trainer::build_model() {
+  PairedModelConfig m;
+  m.backbone = ConvNeXtV2Config::by_name(config_.model.model_name);
+  const auto custom = [&](const std::vector<std::int64_t>& from, std::array<std::int64_t, 4>& to, const char* key) {
+    if (from.empty()) return;
+    if (from.size() != 4) throw UsageError(str(key, " has ", from.size(), " entries, a ConvNeXt has 4 stages"));
+    std::copy(from.begin(), from.end(), to.begin());
+  };
+  custom(config_.model.depths, m.backbone.depths, "model.depths");
+  custom(config_.model.dims, m.backbone.dims, "model.dims");
+  m.backbone.drop_path = float(config_.model.drop_path);
+  m.projection = config_.loss.supcon_proj_dim;
+  model_ = std::make_unique<PairedModel>(ctx_, m, config_.precision == "bf16" ? DType::bf16 : DType::f32);
+  model_->parameters().initialise(std::uint64_t(config_.seed));
+
+  info_.architecture = m;
+  info_.input_size = int(config_.model_input_size);
+  info_.crop_margin = float(config_.crop.eval_margin);
+  const auto& n = config_.normalize;
+  if (n.kind == "custom") {
+    for (std::size_t i = 0; i < 3; ++i) info_.mean[i] = float(n.mean[i]), info_.std[i] = float(n.std[i]);
+  } else if (n.kind == "weights") {  // what timm's ConvNeXt-V2 weights were trained with
+    info_.mean = {0.485f, 0.456f, 0.406f}, info_.std = {0.229f, 0.224f, 0.225f};
+  }
+  if (config_.model.pretrained == "true")
+    throw UsageError(str("model.pretrained is true, and no weights come with this program: set it to the path of ", m.backbone.name,
+                         "'s safetensors file (timm publishes convnextv2_*.fcmae_ft_in22k_in1k on its model hub; licence "
+                         "CC-BY-NC-4.0), or to false to train from scratch"));
+  if (config_.model.pretrained != "false") {
+    const SafetensorsFile file(config_.model.pretrained);
+    load_backbone(model_->parameters(), file);
+    info_.start_weights = std::filesystem::path(config_.model.pretrained).filename().string();
+    info_.start_licence = file.metadata("license", "unknown; published ConvNeXt-V2 weights are CC-BY-NC-4.0");
+    info_.start_digest = file_digest(config_.model.pretrained);
+  }
+  optimizer_ = std::make_unique<Optimizer>(model_->parameters(), optimizer_config(config_.optimizer));
+  if (config_.trainer.ema > 0) ema_ = std::make_unique<Ema>(model_->parameters(), config_.trainer.ema);
+}
+
+void Trainer::start_loader() {
+  LoaderSettings s;
+  s.height = s.width = info_.input_size;
+  s.workers = workers(config_.train_dataloader.num_workers);
+  s.cache_bytes = std::size_t(config_.simulate.cache_bytes);
+  s.first_step = next_step_, s.end_step = total_steps_;
+  loader_ = make_training_loader(planner_, source_, simulator_, make_sample_, s);
+}
+
+Batch Trainer::next_batch() {
+  if (overfit_ && repeated_) return *repeated_;
+  if (!loader_) start_loader();
+  Batch b = loader_->next();
+  if (overfit_) repeated_ = b;
+  return b;
+}
+
+// The batch as the network takes it, after CutMix; returns the labels, soft where images are mixed.
+Tensor Trainer::labels_and_input(const Batch& b, Tensor& x) const {
+  const std::int64_t rows = std::int64_t(b.rows.size()), h = b.height, w = b.width;
+  Tensor images = Tensor::from_host(ctx_, {rows, h, w, 3}, std::span<const std::uint8_t>(b.images));
+  Tensor labels = Tensor::from_host(ctx_, {rows}, b.labels);
+  if (b.cutmix.on) {
+    const Tensor partner = Tensor::from_host(ctx_, {std::int64_t(b.cutmix.partner.size())}, std::span<const std::int32_t>(b.cutmix.partner));
+    images = fn::cutmix(images, partner, {b.cutmix.x1, b.cutmix.y1, b.cutmix.x2, b.cutmix.y2});
+    labels = fn::cutmix_labels(labels, partner, b.cutmix.keep);
+  }
+  x = fn::normalize(images, info_.mean, info_.std, model_->compute());
+  return labels;
+}
+
+StepResult Trainer::step() {
+  const Batch b = next_batch();
+  Tensor x;
+  const Tensor labels = labels_and_input(b, x);
+  ParameterSet& parameters = model_->parameters();
+  parameters.zero_grad();
+  const ForwardState state{.training = true, .seed = std::uint64_t(config_.seed), .step = next_step_, .first_sample = b.first};
+  const auto out = (*model_)(x, state, loss_.contrastive);
+  PairedLoss loss = paired_loss(loss_, out.logit, out.projection, labels);
+  StepResult r;
+  r.step = next_step_, r.epoch = b.plan.epoch, r.images = b.own, r.waited_seconds = b.waited_seconds;
+  r.loss = loss.total.item(), r.classification = loss.classification.item();
+  r.contrastive = loss.contrastive ? loss.contrastive.item() : 0;
+  r.learning_rate = learning_rate(schedule_, next_step_);
+  if (std::isfinite(r.loss)) {
+    loss.total.backward();
+    r.grad_norm = optimizer_->step(r.learning_rate);
+  }
+  r.skipped = !std::isfinite(r.loss) || !std::isfinite(r.grad_norm);
+  if (r.skipped && config_.trainer.check)
+    throw Error(str("step ", r.step, ": loss ", r.loss, " (classification ", r.classification, ", contrastive ", r.contrastive,
+                    "), gradient norm ", r.grad_norm, "; the last checkpoint is intact"));
+  if (ema_ && !r.skipped) ema_->update();
+  ++next_step_;
+  return r;
+}
+
+Validation Trainer::validate() {
+  BF_CHECK(validation_, "no validation list");
+  if (ema_) ema_->swap();
+  const auto logits = score_manifest(Detector(*model_, info_), validation_, source_, config_.val_dataloader.batch_size,
+                                     workers(config_.val_dataloader.num_workers));
+  if (ema_) ema_->swap();
+  std::vector<double> scores;
+  std::vector<std::optional<Label>> labels;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    scores.push_back(probability(logits[i]));
+    labels.push_back(validation_->records[i].label);
+  }
+  Validation v{make_report(scores, labels), 0};
+  const Report& r = v.report;
+  v.selected = config_.select.metric == "val.auc"   ? 1 - r.auc
+               : config_.select.metric == "val.eer" ? r.eer.value
+                                                    : worst_apcer_at_bpcer5(r);
+  info_.threshold = ModelThreshold{r.eer.threshold, "eer of " + validation_->origin, validation_digest_, r.genuine, r.attacks,
+                                   r.eer.threshold, r.eer.threshold};
+  return v;
+}
+
+Checkpoint Trainer::checkpoint() const {
+  Checkpoint c;
+  c.step = next_step_;
+  ModelInfo info = info_;
+  info.step = next_step_;
+  c.model_metadata = info.to_metadata();
+  c.model = stored_parameters(model_->parameters());
+  c.state = optimizer_->state();
+  if (ema_) {  // the model file holds what evaluation uses; the weights that training goes on from are state
+    const Tensor& current = model_->parameters().values();
+    c.state.push_back(stored_array<float>("current", {current.numel()}, current.cspan<float>()));
+    for (std::size_t i = 0; i < c.model.size(); ++i) {
+      const auto& p = model_->parameters().all()[i];
+      c.model[i].bytes = std::as_bytes(std::span(ema_->average().cspan<float>().ptr + p.offset, std::size_t(p.value.numel())));
+    }
+    for (auto& a : ema_->state()) c.state.push_back(a);
+  }
+  nlohmann::json state{{"step", next_step_}, {"best_step", best_step}, {"config", nlohmann::json::parse(config_json(config_))}};
+  if (best) state["best"] = *best;
+  c.state_json = state.dump();
+  return c;
+}
+
+void Trainer::restore(const LoadedCheckpoint& c) {
+  const auto state = nlohmann::json::parse(c.state_json);
+  load_strict(model_->parameters(), c.model);
+  if (ema_) {
+    c.state.read<float>("current", model_->parameters().values().span<float>());
+    model_->parameters().refresh_compute_copies();
+    ema_->restore(c.state);
+  }
+  next_step_ = state.at("step").get<std::int64_t>();
+  optimizer_->restore(c.state, next_step_);
+  best_step = state.at("best_step").get<std::int64_t>();
+  if (state.contains("best")) best = state.at("best").get<double>();
+  info_.threshold = ModelInfo::from_metadata(c.model.metadata(), c.model.path().string()).threshold;
+  loader_.reset();  // starts again at next_step_
+}
+
+void Trainer::init_from(const std::string& model_file) {
+  const SafetensorsFile file(model_file);
+  load_strict(model_->parameters(), file);
+  if (ema_) *ema_ = Ema(model_->parameters(), config_.trainer.ema);
+  info_.start_weights = std::filesystem::path(model_file).filename().string();
+  info_.start_digest = file_digest(model_file);
+}
+
+std::string Trainer::data_summary() const {
+  std::string s = "training " + training_->origin + "\n" + training_->summary() + planner_->summary();
+  if (validation_) s += "validation " + validation_->origin + "\n" + validation_->summary();
+  return s;
+}
+
+std::string Trainer::data_json() const {
+  const auto list = [](const Manifest& m) {
+    return nlohmann::json{{"origin", m.origin}, {"records", m.records.size()}, {"counts", m.counts()},
+                          {"dropped", m.dropped_counts()}, {"full_frame", m.full_frame}};
+  };
+  nlohmann::json j{{"train", list(*training_)}};
+  j["train"]["left_out"] = planner_->left_out();
+  j["train"]["pairs"] = planner_->pairs();
+  if (validation_) j["val"] = list(*validation_);
+  return j.dump(2);
+}
+
+}  // namespace bonafide

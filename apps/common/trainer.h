@@ -1,0 +1,95 @@
+// apps/common/trainer.h — training as an object: one step, one validation, one checkpoint. `bonafide train` is a loop
+// around it, and tests drive it directly. It prints nothing and writes no files.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "apps/common/options.h"
+#include "data/detector.h"
+#include "data/loader.h"
+#include "data/metrics/report.h"
+#include "engine/checkpoint.h"
+#include "layers/optimizer.h"
+#include "layers/paired_loss.h"
+#include "layers/paired_model.h"
+#include "layers/schedule.h"
+
+namespace bonafide {
+
+struct StepResult {
+  std::int64_t step = 0, epoch = 0;  // the step just done, from 0
+  double loss = 0, classification = 0, contrastive = 0;
+  double learning_rate = 0, grad_norm = 0;
+  std::int64_t images = 0;
+  double waited_seconds = 0;  // for data
+  bool skipped = false;       // loss or gradient was not finite: no weight changed
+};
+
+struct Validation {
+  Report report;
+  double selected = 0;  // the metric that select.metric names; smaller is better
+};
+
+class Trainer {
+ public:
+  // Reads the lists, builds model and optimiser. Throws UsageError or Error before anything is decoded.
+  Trainer(Context&, const TrainConfig&);
+  ~Trainer();
+
+  std::int64_t total_steps() const { return total_steps_; }
+  std::int64_t steps_per_epoch() const { return planner_->steps_per_epoch(); }
+  std::int64_t next_step() const { return next_step_; }
+  bool done() const { return next_step_ >= total_steps_; }
+
+  StepResult step();
+  // The batch of step 0 over and over: a model that cannot learn it has a bug.
+  void overfit_one_batch() { overfit_ = true; }
+
+  bool has_validation() const { return validation_ != nullptr; }
+  // Scores the validation list with the current weights (the averaged ones under trainer.ema) and sets info().threshold.
+  Validation validate();
+
+  // What to save, and going on from it. The arrays borrow this object's memory.
+  Checkpoint checkpoint() const;
+  void restore(const LoadedCheckpoint&);
+  void init_from(const std::string& model_file);  // weights only
+
+  PairedModel& model() { return *model_; }
+  const ModelInfo& info() const { return info_; }
+  std::string data_summary() const;  // for the banner
+  std::string data_json() const;     // for data.json
+  Loader::Stats loader_stats() const { return loader_ ? loader_->stats() : Loader::Stats{}; }
+
+  // Carried in checkpoints, so that the best result survives a resumption.
+  std::optional<double> best;
+  std::int64_t best_step = -1;
+
+ private:
+  void read_lists();
+  void build_model();
+  void start_loader();
+  Batch next_batch();
+  Tensor labels_and_input(const Batch&, Tensor& x) const;
+
+  Context& ctx_;
+  TrainConfig config_;
+  ModelInfo info_;
+  PairedLossConfig loss_;
+  std::shared_ptr<const Manifest> training_, validation_;
+  std::string validation_digest_;
+  std::shared_ptr<const ImageSource> source_;
+  std::shared_ptr<const AttackSimulator> simulator_;
+  std::shared_ptr<const BatchPlanner> planner_;
+  MakeSample make_sample_;
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<PairedModel> model_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Ema> ema_;
+  CosineSchedule schedule_;
+  std::int64_t total_steps_ = 0, next_step_ = 0;
+  bool overfit_ = false;
+  std::optional<Batch> repeated_;
+};
+
+}  // namespace bonafide

@@ -1,0 +1,171 @@
+// apps/eval.cpp — `bonafide eval`: scores a list of photographs and, where it has labels, says how good the scores are.
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <thread>
+
+#include "apps/commands.h"
+#include "apps/common/exit_codes.h"
+#include "apps/common/scoring.h"
+#include "data/csv.h"
+#include "data/images/decode.h"
+#include "data/metrics/report.h"
+#include "data/zip.h"
+#include "engine/checkpoint.h"
+#include "engine/files.h"
+#include "layers/weights.h"
+
+namespace bonafide {
+namespace {
+
+struct Options {
+  std::string checkpoint, protocol, manifest, split, root_dir, bbox_csv, output = "submission.txt", backbone = "convnextv2_tiny";
+  std::string scores, report_dir, contact_sheet, precision = "f32";
+  int proj_dim = 128, batch_size = 32, num_workers = -1, image_size = 224;
+  double threshold = 0;
+  bool no_zip = false, has_threshold = false;
+};
+
+Options parse(int argc, char** argv, int& status) {
+  Options o;
+  CLI::App app("Scores photographs with a trained detector. Score = P(attack).", "bonafide eval");
+  app.add_option("--checkpoint", o.checkpoint, "model file, checkpoint folder or run folder")->required();
+  auto* list = app.add_option_group("list", "what to score (one of the two)");
+  list->add_option("--protocol", o.protocol, "protocol file: `path label` or `path` a line");
+  list->add_option("--manifest", o.manifest, "manifest CSV");
+  list->require_option(1);
+  app.add_option("--split", o.split, "only this split of the manifest");
+  app.add_option("--root-dir", o.root_dir, "folder the paths are relative to");
+  app.add_option("--bbox-csv", o.bbox_csv, "face boxes for --protocol; without one the whole image is the face");
+  app.add_option("--output", o.output, "one `path score` line an entry, in order; the zip stands beside it")->capture_default_str();
+  app.add_flag("--no-zip", o.no_zip, "write no zip");
+  app.add_option("--scores", o.scores, "scores with labels and subjects as CSV");
+  app.add_option("--report-dir", o.report_dir, "folder for metrics.json, metrics.csv, species.csv");
+  app.add_option("--contact-sheet", o.contact_sheet, "PNG of all faces with their scores");
+  auto* threshold = app.add_option("--threshold", o.threshold, "attack from this score on; default: the model file's, else this set's EER");
+  app.add_option("--batch-size", o.batch_size, "images")->capture_default_str()->check(CLI::Range(1, 65536));
+  app.add_option("--num-workers", o.num_workers, "decoding threads; -1: one per core")->capture_default_str()->check(CLI::Range(-1, 1024));
+  app.add_option("--precision", o.precision, "f32 or bf16")->capture_default_str()->check(CLI::IsMember({"f32", "bf16"}));
+  auto* published = app.add_option_group("published", "for weights without this program's metadata");
+  published->add_option("--backbone", o.backbone, "architecture")->capture_default_str();
+  published->add_option("--proj-dim", o.proj_dim, "width of the projection head")->capture_default_str();
+  published->add_option("--image-size", o.image_size, "input size")->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    status = app.exit(e) == 0 ? int(kExitOk) : int(kExitUsage);
+    return o;
+  }
+  o.has_threshold = threshold->count() > 0;
+  status = -1;
+  return o;
+}
+
+// A model file of ours says everything itself; a bare state dict of the published system needs the three options.
+struct Loaded {
+  Context context;
+  std::unique_ptr<PairedModel> model;
+  ModelInfo info;
+};
+std::unique_ptr<Loaded> load(const Options& o) {
+  std::filesystem::path file = o.checkpoint;
+  if (std::filesystem::is_directory(file)) file = find_checkpoint(file) / "model.safetensors";
+  const DType compute = o.precision == "bf16" ? DType::bf16 : DType::f32;
+  auto l = std::make_unique<Loaded>();
+  const SafetensorsFile f(file);
+  if (f.metadata().count("bonafide.format")) {
+    l->model = load_model(l->context, file, &l->info, compute);
+    return l;
+  }
+  l->info.architecture = {ConvNeXtV2Config::by_name(o.backbone), o.proj_dim};
+  l->info.input_size = o.image_size;
+  l->model = std::make_unique<PairedModel>(l->context, l->info.architecture, compute);
+  load_strict(l->model->parameters(), f);
+  return l;
+}
+
+std::shared_ptr<const Manifest> read_list(const Options& o) {
+  if (!o.protocol.empty()) {
+    std::optional<BoxTable> boxes;
+    if (!o.bbox_csv.empty()) boxes = read_box_csv(o.bbox_csv);
+    return std::make_shared<const Manifest>(manifest_from_protocol(read_protocol(o.protocol, {.first_column_only = true}),
+                                                                   boxes ? &*boxes : nullptr, {.keep_duplicates = true}));
+  }
+  Manifest m = read_manifest(o.manifest);
+  return std::make_shared<const Manifest>(o.split.empty() ? std::move(m) : m.only_split(o.split));
+}
+
+// One line an entry, five decimals, no newline after the last: what the challenge's server takes.
+std::string submission(const Manifest& list, const std::vector<double>& scores) {
+  std::string text;
+  char number[32];
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    std::snprintf(number, sizeof number, "%.5f", scores[i]);
+    text += (i ? "\n" : "") + list.records[i].filename + " " + number;
+  }
+  return text;
+}
+
+void write_scores(const std::string& path, const Manifest& list, const std::vector<double>& scores, const std::vector<float>& logits) {
+  CsvWriter csv(path, {"filename", "subject", "attack_type", "split", "score", "logit", "full_frame"});
+  char score[32], logit[32];
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const Record& r = list.records[i];
+    std::snprintf(score, sizeof score, "%.9g", scores[i]);
+    std::snprintf(logit, sizeof logit, "%.9g", double(logits[i]));
+    csv.row({r.filename, r.subject, r.label ? r.label->code() : "", r.split, score, logit, r.box.valid() ? "0" : "1"});
+  }
+  csv.commit();
+}
+
+}  // namespace
+
+int run_eval(int argc, char** argv) {
+  int status;
+  const Options o = parse(argc, argv, status);
+  if (status >= 0) return status;
+  const auto loaded = load(o);
+  const auto list = read_list(o);
+  std::fprintf(stderr, "%s", list->summary().c_str());
+  const auto source = std::make_shared<FileImageSource>(o.root_dir);
+  const int workers = o.num_workers >= 0 ? o.num_workers : int(std::max(1u, std::thread::hardware_concurrency()));
+  const Detector detector(*loaded->model, loaded->info);
+  const auto logits = score_manifest(detector, list, source, o.batch_size, workers);
+
+  std::vector<double> scores;
+  std::vector<std::optional<Label>> labels;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    scores.push_back(probability(logits[i]));
+    labels.push_back(list->records[i].label);
+  }
+  const std::string text = submission(*list, scores);
+  write_file_atomically(o.output, text);
+  std::printf("scores       %s (%zu entries)\n", o.output.c_str(), scores.size());
+  if (!o.no_zip) {
+    auto zip = std::filesystem::path(o.output).replace_extension(".zip");
+    write_zip(zip, std::filesystem::path(o.output).filename().string(), text);
+    std::printf("zip          %s\n", zip.string().c_str());
+  }
+  if (!o.scores.empty()) {
+    write_scores(o.scores, *list, scores, logits);
+    std::printf("scores CSV   %s\n", o.scores.c_str());
+  }
+
+  const bool any_label = std::any_of(labels.begin(), labels.end(), [](const auto& l) { return l.has_value(); });
+  if (!any_label) {
+    std::printf("no labels in the list: nothing to measure\n");
+    return kExitOk;
+  }
+  std::optional<Threshold> threshold;
+  if (o.has_threshold) threshold = Threshold{o.threshold, "--threshold", false};
+  else if (const auto& t = loaded->info.threshold) threshold = Threshold{t->value, "model file (" + t->criterion + ")", false};
+  const Report report = make_report(scores, labels, threshold);
+  std::printf("%s", to_table(report).c_str());
+  if (!o.report_dir.empty()) {
+    write_report(o.report_dir, report);
+    std::printf("report       %s\n", o.report_dir.c_str());
+  }
+  return kExitOk;
+}
+
+}  // namespace bonafide

@@ -1,0 +1,227 @@
+// apps/train.cpp — `bonafide train`: from lists of photographs to checkpoints. The loop; what a step is lives in
+// apps/common/trainer.h.
+#include <omp.h>
+
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <optional>
+
+#include "apps/commands.h"
+#include "apps/common/metrics_log.h"
+#include "apps/common/options.h"
+#include "apps/common/progress.h"
+#include "apps/common/run_folder.h"
+#include "apps/common/signals.h"
+#include "apps/common/trainer.h"
+#include "engine/files.h"
+
+namespace bonafide {
+namespace {
+
+struct Options {
+  std::vector<std::string> configs, overrides;
+  std::string resume, init_from, name, gpus;
+  int threads = 0;
+  bool print_config = false, dry_run = false, overfit = false;
+};
+
+Options parse(int argc, char** argv, int& status) {
+  Options o;
+  CLI::App app("Trains a face attack detector. Settings are key=value; a file of them is given with --config, and values on "
+               "the command line win.", "bonafide train");
+  app.footer("\nSettings:\n" + option_help());
+  app.add_option("--config", o.configs, "JSON file with comments; may be repeated, later files win")->allow_extra_args(false);
+  app.add_option("settings", o.overrides, "key=value");
+  app.add_option("--resume", o.resume, "go on in this run folder (or from one of its checkpoints)");
+  app.add_option("--init-from", o.init_from, "start from the weights of this model file");
+  app.add_option("--name", o.name, "name of the run folder; default: date, model and size");
+  app.add_option("--gpus", o.gpus, "devices, e.g. 0,1");
+  app.add_option("--threads", o.threads, "CPU threads of the network; 0: all cores")->check(CLI::Range(0, 1024));
+  app.add_flag("--print-config", o.print_config, "print every setting with its origin, and end");
+  app.add_flag("--dry-run", o.dry_run, "read everything, run one step and one validation, write nothing");
+  app.add_flag("--overfit-one-batch", o.overfit, "train on the first batch alone: its loss must vanish");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    status = app.exit(e) == 0 ? int(kExitOk) : int(kExitUsage);
+    return o;
+  }
+  if (!o.resume.empty() && !o.init_from.empty()) throw UsageError("--resume and --init-from exclude each other");
+  status = -1;
+  return o;
+}
+
+const std::vector<std::string> kColumns = {
+    "epoch", "step", "loss", "classification", "contrastive", "learning_rate", "grad_norm", "images_per_second", "wait_share",
+    "val_eer", "val_auc", "val_acer", "val_bpcer", "val_worst_apcer", "wall_seconds"};
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string validation_line(const Validation& v, std::int64_t epoch, bool best) {
+  const Report& r = v.report;
+  char text[256];
+  std::snprintf(text, sizeof text, "[V] ep %lld  EER %.2f%%  AUC %.4f  worst APCER %.1f%% (%s, n=%lld)  BPCER %.1f%% (n=%lld)  @ own EER%s",
+                static_cast<long long>(epoch), 100 * r.eer.value, r.auc, 100 * r.rates.worst_species().apcer.value(),
+                r.rates.worst_species().species.name().c_str(), static_cast<long long>(r.rates.worst_species().apcer.n),
+                100 * r.rates.bpcer.value(), static_cast<long long>(r.rates.bpcer.n), best ? "  *best" : "");
+  return text;
+}
+
+// One run: everything around Trainer::step().
+class Run {
+ public:
+  Run(const LoadedConfig& config, Trainer& trainer, RunFolder& folder)
+      : config_(config.values), trainer_(trainer), folder_(folder), checkpoints_(folder.checkpoints(), int(config_.trainer.keep)),
+        metrics_(folder.path(), kColumns), progress_(stderr, [this](std::string_view s) { folder_.log(s); }) {}
+
+  MetricsLog& metrics() { return metrics_; }
+  Progress& progress() { return progress_; }
+
+  int loop() {
+    StopSignals signals;
+    const double start = seconds();
+    double last = start;
+    while (!trainer_.done()) {
+      const StepResult r = trainer_.step();
+      const std::int64_t done = r.step + 1;
+      const double now = seconds();
+      if (r.skipped) progress_.warning(str("step ", done, " skipped: loss ", r.loss, ", gradient norm ", r.grad_norm));
+      progress_.report({.epoch = r.epoch + 1, .epochs = config_.trainer.epochs, .step = done, .steps = trainer_.total_steps(),
+                        .loss = r.loss, .learning_rate = r.learning_rate, .images = r.images, .wait_s = r.waited_seconds});
+      std::map<std::string, double> row{
+          {"epoch", double(r.epoch)}, {"step", double(done)}, {"loss", r.loss}, {"classification", r.classification},
+          {"contrastive", r.contrastive}, {"learning_rate", r.learning_rate}, {"grad_norm", r.grad_norm},
+          {"images_per_second", double(r.images) / (now - last)}, {"wait_share", r.waited_seconds / (now - last)},
+          {"wall_seconds", now - start}};
+      const bool stop = signals.stop_requested(), last_step = trainer_.done();
+      bool best = false;
+      if (trainer_.has_validation() && (last_step || due(done, config_.trainer.eval_every))) best = validate(r.epoch + 1, row);
+      metrics_.append(row);
+      if (stop || last_step || best || due(done, config_.trainer.checkpoint_every) || signals.take_save_request()) save(best);
+      if (stop) {
+        progress_.line(str("interrupted after step ", done, "; go on with: bonafide train --resume ", folder_.path().string()));
+        return kExitInterrupted;
+      }
+      last = seconds();
+      if (last - now > 0.01) progress_.resume();
+    }
+    return kExitOk;
+  }
+
+ private:
+  bool due(std::int64_t done, std::int64_t every) const { return done % (every > 0 ? every : trainer_.steps_per_epoch()) == 0; }
+
+  bool validate(std::int64_t epoch, std::map<std::string, double>& row) {
+    const Validation v = trainer_.validate();
+    const Report& r = v.report;
+    row["val_eer"] = r.eer.value, row["val_auc"] = r.auc, row["val_acer"] = r.rates.acer_pooled();
+    row["val_bpcer"] = r.rates.bpcer.value(), row["val_worst_apcer"] = r.rates.worst_species().apcer.value();
+    const bool best = !trainer_.best || v.selected < *trainer_.best ||
+                      (v.selected == *trainer_.best && config_.select.ties == "later");
+    if (best) trainer_.best = v.selected, trainer_.best_step = trainer_.next_step();
+    progress_.line(validation_line(v, epoch, best));
+    write_report(folder_.eval("val"), r);
+    return best;
+  }
+
+  void save(bool best) { checkpoints_.save(trainer_.checkpoint(), best); }
+
+  const TrainConfig& config_;
+  Trainer& trainer_;
+  RunFolder& folder_;
+  CheckpointFolder checkpoints_;
+  MetricsLog metrics_;
+  Progress progress_;
+};
+
+// Settings that may change between a run and its resumption without changing what is computed, or that only make it longer.
+bool harmless(const std::string& change) {
+  for (const char* key : {"trainer.keep", "trainer.epochs", "trainer.eval_every", "trainer.checkpoint_every", "trainer.weights_save_folder",
+                          "train_dataloader.num_workers", "val_dataloader.num_workers", "simulate.cache_bytes"})
+    if (change.rfind(std::string(key) + ":", 0) == 0) return true;
+  return false;
+}
+
+void check_device(const TrainConfig& c, const Options& o) {
+  if (c.device == "cuda" || !o.gpus.empty())
+    throw UsageError("this build has no CUDA backend: --gpus and device=cuda cannot be used; device=auto or cpu trains on the CPU");
+}
+
+std::string banner(const Trainer& t, const TrainConfig& c, PairedModel& model) {
+  return str("device CPU (", c.device == "auto" ? "no GPU backend in this build" : "asked for", "), precision ", c.precision,
+             ", score = P(attack)\nmodel ", c.model.model_name, ", ", parameter_count(paired_model_parameters(model.config())),
+             " parameters, input ", c.model_input_size, "x", c.model_input_size, "\n", t.data_summary(), t.steps_per_epoch(),
+             " steps an epoch, ", t.total_steps(), " in all");
+}
+
+int dry_run(Trainer& t) {
+  const StepResult r = t.step();
+  std::printf("one step: loss %.4f (classification %.4f, contrastive %.4f), gradient norm %.3f, %lld images\n", r.loss, r.classification,
+              r.contrastive, r.grad_norm, static_cast<long long>(r.images));
+  if (t.has_validation()) std::printf("%s\n", validation_line(t.validate(), 0, false).c_str());
+  std::printf("%s", t.model().parameters().context().allocator().stats().table().c_str());
+  return kExitOk;
+}
+
+}  // namespace
+
+int run_train(int argc, char** argv) {
+  int status;
+  Options o = parse(argc, argv, status);
+  if (status >= 0) return status;
+
+  // A resumed run starts from its own configuration; the command line may still change what does not break it.
+  std::optional<RunFolder> folder;
+  std::optional<LoadedCheckpoint> checkpoint;
+  LoadedConfig config;
+  if (!o.resume.empty()) {
+    folder = RunFolder::open(o.resume);
+    checkpoint = load_checkpoint(o.resume);
+    const LoadedConfig before = load_config_text(folder->config_text(), (folder->path() / "config.json").string());
+    if (!o.configs.empty()) throw UsageError("--resume takes its settings from the run folder; change single ones with key=value");
+    config = load_config_text(folder->config_text(), (folder->path() / "config.json").string(), o.overrides);
+    for (const auto& change : changed_values(before.values, config.values)) {
+      if (!harmless(change)) throw UsageError(str("--resume: ", change, " would make another run of it; use --init-from for that"));
+      std::fprintf(stderr, "changed: %s\n", change.c_str());
+    }
+  } else {
+    config = load_config(o.configs, o.overrides);
+  }
+  for (const auto& w : config.warnings) std::fprintf(stderr, "warning: %s\n", w.c_str());
+  if (o.print_config) {
+    std::fputs(print_config(config).c_str(), stdout);
+    return kExitOk;
+  }
+  check_device(config.values, o);
+  if (o.threads > 0) omp_set_num_threads(o.threads);
+
+  Context ctx;
+  Trainer trainer(ctx, config.values);
+  if (!o.init_from.empty()) trainer.init_from(o.init_from);
+  if (o.overfit) trainer.overfit_one_batch();
+  const std::string facts = banner(trainer, config.values, trainer.model());
+  std::fprintf(stderr, "%s\n", facts.c_str());
+  if (o.dry_run) return dry_run(trainer);
+
+  if (!folder) folder = RunFolder::create(config.values.trainer.weights_save_folder, o.name.empty() ? run_name(config.values) : o.name);
+  folder->describe(config, argc, argv);
+  folder->log(facts);
+  write_file_atomically(folder->path() / "data.json", trainer.data_json());
+  std::fprintf(stderr, "run %s\n", folder->path().c_str());
+  Run run(config, trainer, *folder);
+  if (checkpoint) {
+    trainer.restore(*checkpoint);
+    run.metrics().cut_back(trainer.next_step());
+    run.progress().line(str("resumed after step ", trainer.next_step()));
+  }
+  status = run.loop();
+  std::printf("run          %s\n", folder->path().c_str());
+  if (trainer.best) std::printf("best         %s after step %lld\n", config.values.select.metric.c_str(), static_cast<long long>(trainer.best_step));
+  return status;
+}
+
+}  // namespace bonafide
