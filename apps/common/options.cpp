@@ -9,6 +9,7 @@
 #include <set>
 
 #include "apps/common/options_table.h"
+#include "data/label.h"
 #include "engine/files.h"
 
 namespace bonafide {
@@ -417,10 +418,12 @@ class Loader {
       refuse("paths.val_bbox_csv", "is set without paths.val_protocol (a manifest has its own boxes)");
     if (c.simulate.enabled && c.simulate.species.empty())
       refuse("simulate.species", "is empty, but simulate.enabled is true");
-    std::set<std::string> species;
-    for (const SpeciesWeight& s : c.simulate.species)
-      if (s.species.empty() || !species.insert(s.species).second)
-        refuse("simulate.species", "names '" + s.species + "' " + (s.species.empty() ? "(nothing)" : "twice"));
+    std::set<Label> species;
+    for (const SpeciesWeight& s : c.simulate.species) {
+      const auto label = Label::parse(s.species);
+      if (!label || label->genuine()) refuse("simulate.species", "names '" + s.species + "', which is no attack");
+      if (!species.insert(*label).second) refuse("simulate.species", "names '" + s.species + "' twice");
+    }
   }
   [[noreturn]] void refuse(const std::string& key, const std::string& why) const {
     throw UsageError(config_.origin.at(key) + ": " + key + " " + why);

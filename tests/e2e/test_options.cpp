@@ -208,7 +208,9 @@ TEST_CASE("options: mistakes on the command line are named, with the nearest key
   refuses("normalize={\"mean\":[0,0,0]}", "expected unit, weights, or");
   refuses("simulate.species=print:0", "expected a list of species, or {species: weight above 0}");
   refuses("simulate.species=print:x", "expected a list of species");
-  refuses("simulate.species=[\"print\",\"print\"]", "names 'print' twice");
+  refuses("simulate.species=print,1_0_0", "names '1_0_0' twice");
+  refuses("simulate.species=print,prnit", "names 'prnit', which is no attack");
+  refuses("simulate.species=genuine", "names 'genuine', which is no attack");
   refuses("model.pretrained=", "expected a text, true or false");
   refuses("model.dims=1,2,3", "model.dims has 3 entries; expected four, or none");
   refuses("model.dims=1,2,x,4", "expected a list of integers");
@@ -233,6 +235,7 @@ TEST_CASE("options: mistakes in a file are named by file and line") {
   file_refused("{\"trainer.keep\": 1,\n\"trainer\": {\"keep\": 1}}",
                "my.json:2: trainer.keep is given twice (first in line 1)");
   file_refused("{\"seed\": {\"a\": 1}}", "my.json:1: seed = {\"a\":1}: expected an integer");
+  file_refused("{\"seed\"\n:\n-1}", "my.json:1: seed = -1");
   file_refused("{\"seed\": 1,\n}", "my.json:2: not valid JSON: parse error");
   file_refused("{\"seed\": 1", "my.json:1: not valid JSON");
   file_refused("", "my.json:1: not valid JSON");

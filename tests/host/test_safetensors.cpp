@@ -117,6 +117,7 @@ TEST_CASE("safetensors: hostile files are refused, naming file and tensor") {
   refuses(folder, "1234567", "7 bytes are too few");
   // the length of the header
   refuses(folder, raw("{" + x + "}", "", 1000), "truncated: the header takes 1000 bytes");
+  refuses(folder, raw("{}", "", 3), "truncated: the header takes 3 bytes, the file has 2");
   refuses(folder, raw("{" + x + "}", d8, 100'000'001), "a header of 100000001 bytes exceeds the limit");
   refuses(folder, raw("{" + x + "}", d8, INT64_MAX), "exceeds the limit");
   refuses(folder, raw("", d8), "does not start with '{'");
