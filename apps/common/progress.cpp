@@ -69,10 +69,10 @@ void Progress::report(const Step& s) {
   if (std::isfinite(s.loss)) loss_.add(s.loss);
   step_s_.add(step_s), wait_s_.add(s.wait_s), images_.add(double(s.images));
 
-  const bool first = !shown_, last = s.step >= s.steps;
+  const bool last = s.step >= s.steps;
   const bool due = now - last_shown_ >= (terminal_.updating ? kRedrawSeconds : kLineSeconds);
-  if (!first && !last && !due) return;
-  shown_ = true, last_shown_ = now;
+  if (!last && !due) return;
+  last_shown_ = now;
   const double speed = step_s_.get() > 0 ? images_.get() / step_s_.get() : 0;
   const double waiting = step_s_.get() > 0 ? std::min(1.0, wait_s_.get() / step_s_.get()) : 0;
   const auto epoch = printed("[T] ep %lld/%lld  ", (long long)s.epoch, (long long)s.epochs);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -64,8 +65,8 @@ class Progress {
   std::function<double()> now_;
   std::mutex mutex_;
   Mean loss_, step_s_, wait_s_, images_;
-  double last_step_ = 0, last_shown_ = 0;
-  bool shown_ = false, drawn_ = false;
+  double last_step_ = 0, last_shown_ = -std::numeric_limits<double>::infinity();  // so that the first step is shown
+  bool drawn_ = false;
 };
 
 // "0:18:40", "2d 03:00:00".
