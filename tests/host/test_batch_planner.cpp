@@ -84,6 +84,7 @@ TEST_CASE("planner: an epoch is a fresh permutation cut to floor(fraction * pair
   }
   CHECK(seen.size() == 21);  // all pairs come up in the end
 
+  CHECK(BatchPlanner(list, settings(1, 0.5)).steps_per_epoch() == 10);
   // The paper's numbers: 7918 pairs, half of them, 32 a batch: 3959 pairs, 123 steps.
   CHECK(BatchPlanner(pair_list(7918), settings(32, 0.5)).steps_per_epoch() == 123);
 }
