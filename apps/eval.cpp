@@ -1,14 +1,17 @@
 // apps/eval.cpp — `bonafide eval`: scores a list of photographs and, where it has labels, says how good the scores are.
-#include <CLI/CLI.hpp>
-
+#include <algorithm>
 #include <cstdio>
+#include <set>
 #include <thread>
 
 #include "apps/commands.h"
-#include "apps/common/exit_codes.h"
+#include "apps/common/command_line.h"
 #include "apps/common/scoring.h"
+#include "data/augment.h"
 #include "data/csv.h"
+#include "data/images/contact_sheet.h"
 #include "data/images/decode.h"
+#include "data/images/encode.h"
 #include "data/metrics/report.h"
 #include "data/zip.h"
 #include "engine/checkpoint.h"
@@ -26,7 +29,7 @@ struct Options {
   bool no_zip = false, has_threshold = false;
 };
 
-Options parse(int argc, char** argv, int& status) {
+std::optional<Options> parse(int argc, char** argv) {
   Options o;
   CLI::App app("Scores photographs with a trained detector. Score = P(attack).", "bonafide eval");
   app.add_option("--checkpoint", o.checkpoint, "model file, checkpoint folder or run folder")->required();
@@ -50,14 +53,8 @@ Options parse(int argc, char** argv, int& status) {
   published->add_option("--backbone", o.backbone, "architecture")->capture_default_str();
   published->add_option("--proj-dim", o.proj_dim, "width of the projection head")->capture_default_str();
   published->add_option("--image-size", o.image_size, "input size")->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    status = app.exit(e) == 0 ? int(kExitOk) : int(kExitUsage);
-    return o;
-  }
+  if (!parse_words(app, argc, argv)) return std::nullopt;
   o.has_threshold = threshold->count() > 0;
-  status = -1;
   return o;
 }
 
@@ -118,12 +115,59 @@ void write_scores(const std::string& path, const Manifest& list, const std::vect
   csv.commit();
 }
 
+// Each species' AUC against all genuine faces, then the AUC over the species that the model was trained on (over all of
+// them where it does not say): what the detector was made for, and what it has never seen, kept apart.
+void print_aucs(const ModelInfo& info, const Manifest& list, const std::vector<double>& scores, const Report& report) {
+  const auto trained = [&](const Label& l) {
+    return info.trained_species.empty() || std::count(info.trained_species.begin(), info.trained_species.end(), l) > 0;
+  };
+  for (const SpeciesReport& s : report.species)
+    std::printf("AUC %-12s %.4f (%lld attacks%s)\n", s.species.name().c_str(), s.auc, static_cast<long long>(s.apcer.n),
+                trained(s.species) ? "" : ", not in training");
+  std::vector<double> part;
+  std::vector<Label> labels;
+  std::set<std::string> people;
+  std::int64_t genuine = 0;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const Record& r = list.records[i];
+    if (!r.label || (r.attack() && !trained(*r.label))) continue;
+    part.push_back(scores[i]), labels.push_back(*r.label);
+    genuine += r.genuine();
+    if (!r.subject.empty()) people.insert(r.subject);
+  }
+  if (genuine == std::int64_t(part.size())) {
+    std::printf("no attack of a species that the model was trained on\n");
+    return;
+  }
+  std::printf("AUC %.4f (%lld genuine, %lld attacks, ", RocTable(part, labels).auc(), static_cast<long long>(genuine),
+              static_cast<long long>(part.size()) - static_cast<long long>(genuine));
+  people.empty() ? std::printf("people unknown)\n") : std::printf("%zu people)\n", people.size());
+}
+
+// Every face as the network saw it, genuine first, species by species.
+void write_sheet(const std::string& path, const Manifest& list, const std::vector<double>& scores, const ImageSource& source,
+                 const ModelInfo& info, double threshold) {
+  std::vector<std::size_t> order(scores.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return list.records[a].label < list.records[b].label; });
+  std::vector<SheetTile> tiles;
+  for (const std::size_t i : order) {
+    const Record& r = list.records[i];
+    Image face(info.input_size, info.input_size);
+    make_sample(source.load(r.filename), r.box, info.crop_margin, {}, {}, info.input_size, info.input_size, face.pixels);
+    tiles.push_back({std::move(face), r.label ? r.label->name() : "unlabelled", scores[i], r.attack(), scores[i] >= threshold});
+  }
+  char title[96];
+  std::snprintf(title, sizeof title, "P(attack); red frame: called attack (>= %.4f)", threshold);
+  write_png(path, contact_sheet(tiles, {.title = title}));
+}
+
 }  // namespace
 
 int run_eval(int argc, char** argv) {
-  int status;
-  const Options o = parse(argc, argv, status);
-  if (status >= 0) return status;
+  const auto options = parse(argc, argv);
+  if (!options) return kExitOk;
+  const Options& o = *options;
   const auto loaded = load(o);
   const auto list = read_list(o);
   std::fprintf(stderr, "%s", list->summary().c_str());
@@ -165,6 +209,11 @@ int run_eval(int argc, char** argv) {
     write_report(o.report_dir, report);
     std::printf("report       %s\n", o.report_dir.c_str());
   }
+  if (!o.contact_sheet.empty()) {
+    write_sheet(o.contact_sheet, *list, scores, *source, loaded->info, report.threshold.value);
+    std::printf("faces        %s\n", o.contact_sheet.c_str());
+  }
+  print_aucs(loaded->info, *list, scores, report);
   return kExitOk;
 }
 

@@ -2,13 +2,12 @@
 // apps/common/trainer.h.
 #include <omp.h>
 
-#include <CLI/CLI.hpp>
-
 #include <chrono>
 #include <cstdio>
 #include <optional>
 
 #include "apps/commands.h"
+#include "apps/common/command_line.h"
 #include "apps/common/metrics_log.h"
 #include "apps/common/options.h"
 #include "apps/common/progress.h"
@@ -27,7 +26,7 @@ struct Options {
   bool print_config = false, dry_run = false, overfit = false;
 };
 
-Options parse(int argc, char** argv, int& status) {
+std::optional<Options> parse(int argc, char** argv) {
   Options o;
   CLI::App app("Trains a face attack detector. Settings are key=value; a file of them is given with --config, and values on "
                "the command line win.", "bonafide train");
@@ -42,14 +41,8 @@ Options parse(int argc, char** argv, int& status) {
   app.add_flag("--print-config", o.print_config, "print every setting with its origin, and end");
   app.add_flag("--dry-run", o.dry_run, "read everything, run one step and one validation, write nothing");
   app.add_flag("--overfit-one-batch", o.overfit, "train on the first batch alone: its loss must vanish");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    status = app.exit(e) == 0 ? int(kExitOk) : int(kExitUsage);
-    return o;
-  }
+  if (!parse_words(app, argc, argv)) return std::nullopt;
   if (!o.resume.empty() && !o.init_from.empty()) throw UsageError("--resume and --init-from exclude each other");
-  status = -1;
   return o;
 }
 
@@ -170,9 +163,9 @@ int dry_run(Trainer& t) {
 }  // namespace
 
 int run_train(int argc, char** argv) {
-  int status;
-  Options o = parse(argc, argv, status);
-  if (status >= 0) return status;
+  const auto options = parse(argc, argv);
+  if (!options) return kExitOk;
+  const Options& o = *options;
 
   // A resumed run starts from its own configuration; the command line may still change what does not break it.
   std::optional<RunFolder> folder;
@@ -218,7 +211,7 @@ int run_train(int argc, char** argv) {
     run.metrics().cut_back(trainer.next_step());
     run.progress().line(str("resumed after step ", trainer.next_step()));
   }
-  status = run.loop();
+  const int status = run.loop();
   std::printf("run          %s\n", folder->path().c_str());
   if (trainer.best) std::printf("best         %s after step %lld\n", config.values.select.metric.c_str(), static_cast<long long>(trainer.best_step));
   return status;

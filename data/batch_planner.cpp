@@ -253,19 +253,20 @@ void BatchPlanner::plan_simulated(BatchPlan& plan) const {
   }
 }
 
+std::map<Label, double> BatchPlanner::species() const {
+  std::map<Label, double> shares;
+  if (settings_.simulate.on)
+    for (const auto& [species, weight] : settings_.simulate.species) shares[species] += weight;
+  else
+    for (const Pair& p : pairs_) shares[*manifest_->records[std::size_t(p.attack)].label] += 1;
+  return shares;
+}
+
 std::string BatchPlanner::summary() const {
   std::string s;
-  if (settings_.simulate.on) {
-    s = str(pairs_.size(), " genuine photographs, attacks simulated: ");
-    for (const auto& [species, weight] : settings_.simulate.species)
-      s += str(&species == &settings_.simulate.species[0].first ? "" : ", ", species.name(), " ", weight);
-  } else {
-    std::map<Label, std::int64_t> per_species;
-    for (const Pair& p : pairs_) ++per_species[*manifest_->records[std::size_t(p.attack)].label];
-    s = str(pairs_.size(), " pairs with ", genuine_.size(), " genuine photographs: ");
-    bool first = true;
-    for (const auto& [species, n] : per_species) s += str(first ? "" : ", ", n, " ", species.name()), first = false;
-  }
+  s = settings_.simulate.on ? str(pairs_.size(), " genuine photographs, attacks simulated:")
+                            : str(pairs_.size(), " pairs with ", genuine_.size(), " genuine photographs:");
+  for (const auto& [label, share] : species()) s += str(" ", label.name(), " ", share);
   s += str("\n", steps_per_epoch_, " steps of ", settings_.batch_size, " pairs an epoch\n");
   for (const auto& [reason, n] : left_out_) s += str("left out: ", n, " ", reason, "\n");
   return s;

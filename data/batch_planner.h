@@ -83,6 +83,8 @@ class BatchPlanner {
   const Manifest& manifest() const { return *manifest_; }
   const PlanSettings& settings() const { return settings_; }
 
+  // The attacks that training sees, with their pairs or (simulated) their weights.
+  std::map<Label, double> species() const;
   // Pairs per species; what was left out and why; empty reasons do not appear.
   std::string summary() const;
   const std::map<std::string, std::int64_t>& left_out() const { return left_out_; }  // reason -> rows of the manifest

@@ -28,6 +28,9 @@ Metadata ModelInfo::to_metadata() const {
   m["bonafide.crop_margin"] = Json(crop_margin).dump();
   m["bonafide.score"] = "P(attack)";
   m["bonafide.step"] = std::to_string(step);
+  Json species = Json::array();
+  for (const Label& l : trained_species) species.push_back(l.code());
+  m["bonafide.trained_species"] = species.dump();
   if (threshold)
     m["bonafide.threshold"] = Json{{"value", threshold->value}, {"criterion", threshold->criterion}, {"data", threshold->data},
                                    {"genuine", threshold->genuine}, {"attacks", threshold->attacks},
@@ -59,6 +62,11 @@ ModelInfo ModelInfo::from_metadata(const Metadata& m, const std::string& file) {
     r.std = Json::parse(value("std")).get<std::array<float, 3>>();
     r.crop_margin = Json::parse(value("crop_margin"));
     r.step = std::stoll(value("step"));
+    for (const std::string code : Json::parse(value("trained_species"))) {
+      const auto label = Label::parse(code);
+      if (!label) throw Error(str(file, ": '", code, "' is no species"));
+      r.trained_species.push_back(*label);
+    }
     if (value("score") != "P(attack)") throw Error(str(file, ": score is '", value("score"), "', expected 'P(attack)'"));
     if (m.count("bonafide.threshold")) {
       const Json t = Json::parse(value("threshold"));

@@ -6,7 +6,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "data/label.h"
 #include "engine/safetensors.h"
 #include "layers/paired_model.h"
 
@@ -28,6 +30,7 @@ struct ModelInfo {
   float crop_margin = 1.2f;                          // face box times this; no box: the whole image
   std::optional<ModelThreshold> threshold;
   std::string start_weights, start_licence, start_digest;  // empty when trained from scratch
+  std::vector<Label> trained_species;  // attacks seen in training; anything else is unknown to the model
   std::int64_t step = 0;
 
   Metadata to_metadata() const;

@@ -149,6 +149,8 @@ void Trainer::build_model() {
   info_.architecture = m;
   info_.input_size = int(config_.model_input_size);
   info_.crop_margin = float(config_.crop.eval_margin);
+  for (const auto& [species, weight] : planner_->species())
+    if (weight > 0) info_.trained_species.push_back(species);
   const auto& n = config_.normalize;
   if (n.kind == "custom") {
     for (std::size_t i = 0; i < 3; ++i) info_.mean[i] = float(n.mean[i]), info_.std[i] = float(n.std[i]);
