@@ -1,73 +1,209 @@
-// tests/e2e/test_commands.cpp — the program as a user starts it: help, version, unknown words, exit codes.
+// tests/e2e/test_commands.cpp — the program as a user meets it: exit codes, files, messages, interruption.
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
+#include <zlib.h>
 
-#include <cstdio>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <thread>
 
+#include "data/images/encode.h"
+#include "engine/files.h"
+#include "engine/safetensors.h"
+#include "tests/e2e/toy_data.h"
 #include "tests/support/support.h"
 
 using namespace bonafide;
 using namespace bonafide::test;
+namespace fs = std::filesystem;
 
 namespace {
 
 struct Result {
-  int code;
-  std::string out, err;
+  int code = 0;
+  std::string text;  // stdout and stderr
 };
 
-// Runs a shell command; output and errors apart.
-Result run(const std::string& command) {
-  const auto read_all = [](const std::string& shell, std::string& text) {
-    std::FILE* pipe = ::popen(shell.c_str(), "r");
-    char block[4096];
-    for (std::size_t n; (n = std::fread(block, 1, sizeof block, pipe)) > 0;) text.append(block, n);
-    return ::pclose(pipe);
-  };
-  Result r;
-  const int status = read_all(command + " 2>/dev/null", r.out);
-  read_all("{ " + command + "; } 2>&1 >/dev/null", r.err);
-  r.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return r;
+// Runs `bonafide ...` and waits. With `interrupt` a SIGTERM follows as soon as that file exists.
+Result bonafide_program(std::vector<std::string> words, const fs::path& interrupt = {}) {
+  const TemporaryFolder scratch;
+  const fs::path out = scratch.path / "out";
+  words.insert(words.begin(), std::string(BF_BINARY_DIR) + "/bin/bonafide");
+  std::vector<char*> argv;
+  for (auto& w : words) argv.push_back(w.data());
+  argv.push_back(nullptr);
+  const pid_t child = fork();
+  BF_CHECK(child >= 0, "fork");
+  if (child == 0) {
+    const int file = open(out.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    if (file >= 0 && dup2(file, 1) >= 0 && dup2(file, 2) >= 0) execv(argv[0], argv.data());
+    _exit(127);
+  }
+  while (!interrupt.empty() && waitpid(child, nullptr, WNOHANG) == 0) {
+    if (fs::exists(interrupt)) {
+      kill(child, SIGTERM);
+      break;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out)};
 }
 
-const std::string kProgram = std::string(BF_BINARY_DIR) + "/bin/bonafide";
+// The toy configuration as a file, and the words that train with it into `folder`/runs/<name>.
+std::vector<std::string> train_words(const ToyData& data, const std::string& name, std::vector<std::string> more = {}) {
+  write_file_atomically(data.root / "toy.json", config_json(toy_config(data)));
+  std::vector<std::string> words{"train", "--config", (data.root / "toy.json").string(), "--name", name,
+                                 "trainer.weights_save_folder=" + (data.root / "runs").string()};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+fs::path run_of(const ToyData& data, const std::string& name) { return data.root / "runs" / name; }
+
+std::vector<float> final_weights(const fs::path& run) {
+  const SafetensorsFile f(run / "checkpoints/last/model.safetensors");
+  std::vector<float> all;
+  for (const auto& a : f.arrays())
+    for (float v : f.read<float>(a.name)) all.push_back(v);
+  return all;
+}
+
+std::int64_t lines(const fs::path& file) {
+  const std::string s = read_file(file);
+  return std::count(s.begin(), s.end(), '\n');
+}
+
+void expect(const Result& r, int code, const std::string& part) {
+  CAPTURE(r.text);
+  CHECK(r.code == code);
+  CHECK(r.text.find(part) != std::string::npos);
+}
 
 }  // namespace
 
-TEST_CASE("commands: help and version go to stdout with 0") {
-  for (const char* flag : {" --help", " -h", " help"}) {
-    const Result r = run(kProgram + flag);
-    CHECK(r.code == 0);
-    CHECK(r.err.empty());
-    CHECK(r.out.find("usage: bonafide <command>") == 0);
-    CHECK(r.out.find("\n  doctor ") != std::string::npos);
+TEST_CASE("commands: train writes a run folder that says everything, eval scores and measures") {
+  const ToyData data;
+  expect(bonafide_program(train_words(data, "a")), 0, "run ");
+  const fs::path run = run_of(data, "a");
+  for (const char* file : {"config.json", "config.origin.json", "command.txt", "env.json", "data.json", "train.log", "metrics.csv",
+                           "metrics.jsonl", "checkpoints/last/model.safetensors", "checkpoints/best/state.safetensors", "eval/val/metrics.json"})
+    CHECK_MESSAGE(fs::exists(run / file), file);
+  CHECK(lines(run / "metrics.csv") == 41);  // a header and 10 epochs of 4 steps
+  CHECK(lines(run / "metrics.jsonl") == 40);
+
+  const auto out = (data.root / "submission.txt").string();
+  const auto r = bonafide_program({"eval", "--checkpoint", run.string(), "--protocol", data.protocol.string(), "--bbox-csv",
+                                   data.boxes.string(), "--root-dir", data.root.string(), "--output", out, "--scores",
+                                   (data.root / "scores.csv").string(), "--report-dir", (data.root / "report").string(),
+                                   "--contact-sheet", (data.root / "sheet.png").string()});
+  expect(r, 0, "8 genuine, 16 attacks");
+  CHECK(r.text.find("AUC print") != std::string::npos);
+  // `<path as in the protocol> <score with five decimals>`, LF between lines, none after the last.
+  const std::string text = read_file(out), protocol = read_file(data.protocol);
+  CHECK(text.back() != '\n');
+  std::istringstream ours(text), theirs(protocol);
+  const std::regex form("^\\S+ [01]\\.\\d{5}$");
+  int n = 0;
+  for (std::string a, b; std::getline(theirs, b); ++n) {
+    REQUIRE(std::getline(ours, a));
+    CHECK(std::regex_match(a, form));
+    CHECK(a.substr(0, a.find(' ')) == b.substr(0, b.find(' ')));
   }
-  const Result r = run(kProgram + " --version");
-  CHECK(r.code == 0);
-  CHECK(r.out.starts_with("bonafide 0."));
-  CHECK(r.out.find("compiler") != std::string::npos);
+  CHECK(n == 24);
+  // The zip holds the same bytes, deflated.
+  const std::string zip = read_file(data.root / "submission.zip");
+  REQUIRE(zip.substr(0, 4) == std::string("PK\3\4"));
+  const std::size_t name = 30, body = name + std::string("submission.txt").size();
+  CHECK(zip.substr(name, body - name) == "submission.txt");
+  std::string back(text.size(), '\0');
+  z_stream z{};
+  REQUIRE(inflateInit2(&z, -MAX_WBITS) == Z_OK);
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(zip.data() + body)), z.avail_in = uInt(zip.size() - body);
+  z.next_out = reinterpret_cast<Bytef*>(back.data()), z.avail_out = uInt(back.size());
+  CHECK(inflate(&z, Z_FINISH) == Z_STREAM_END);
+  inflateEnd(&z);
+  CHECK(back == text);
+  for (const char* file : {"scores.csv", "report/metrics.json", "report/metrics.csv", "report/species.csv", "sheet.png"})
+    CHECK_MESSAGE(fs::exists(data.root / file), file);
+
+  // A second run of the same name does not touch the first; --init-from starts from its weights.
+  expect(bonafide_program(train_words(data, "a", {"--init-from", (run / "checkpoints/last/model.safetensors").string(), "trainer.max_steps=2"})),
+         0, "a-2");
+  CHECK(lines(run / "metrics.csv") == 41);
 }
 
-TEST_CASE("commands: no word and a wrong word are usage errors on stderr with 2") {
-  const Result none = run(kProgram), wrong = run(kProgram + " trian");
-  CHECK(none.code == 2);
-  CHECK(none.out.empty());
-  CHECK(none.err.starts_with("usage: "));
-  CHECK(wrong.code == 2);
-  CHECK(wrong.out.empty());
-  CHECK(wrong.err.starts_with("bonafide: unknown command 'trian'\n"));
+TEST_CASE("commands: interrupted training exits with 130, and resumed it ends with the same bits") {
+  const ToyData data;
+  expect(bonafide_program(train_words(data, "whole", {"trainer.epochs=40"})), 0, "run ");
+  const fs::path run = run_of(data, "cut");
+  const auto cut = bonafide_program(train_words(data, "cut", {"trainer.epochs=40"}), run / "checkpoints/last/model.safetensors");
+  expect(cut, 130, "go on with: bonafide train --resume");
+  CHECK(lines(run / "metrics.csv") < 161);
+  const auto resumed = bonafide_program({"train", "--resume", run.string()});
+  expect(resumed, 0, "resumed after step");
+  CHECK(lines(run / "metrics.csv") == 161);
+  CHECK(final_weights(run) == final_weights(run_of(data, "whole")));
+  expect(bonafide_program({"train", "--resume", run.string(), "scheduler.max_lr=1"}), 2, "another run");
 }
 
-TEST_CASE("commands: a usage error of a command is 2 and says which command") {
-  CHECK(run(kProgram + " doctor").code == 0);
-  CHECK(run(kProgram + " doctor").out.find("processor") != std::string::npos);
-  const Result r = run(kProgram + " doctor now");
-  CHECK(r.code == 2);
-  CHECK(r.err == "bonafide doctor: takes no arguments\n");
+TEST_CASE("commands: dry run, printed configuration and help write nothing") {
+  const ToyData data;
+  expect(bonafide_program(train_words(data, "x", {"--dry-run"})), 0, "one step: loss");
+  expect(bonafide_program(train_words(data, "x", {"--print-config"})), 0, "command line");
+  expect(bonafide_program({"train", "--help"}), 0, "scheduler.max_lr");
+  expect(bonafide_program({"eval", "--help"}), 0, "--bbox-csv");
+  CHECK_FALSE(fs::exists(data.root / "runs"));
+  expect(bonafide_program(train_words(data, "x", {"--overfit-one-batch", "trainer.max_steps=3"})), 0, "run ");
 }
 
-TEST_CASE("commands: the names it is installed under") {
-  const Result r = run("ls " + std::string(BF_BINARY_DIR) + "/bin");
-  CHECK(r.out.find("bonafide-eval\n") != std::string::npos);
-  CHECK(r.out.find("bonafide-train\n") != std::string::npos);
+TEST_CASE("commands: wrong usage is exit 2 and names what is wrong") {
+  const ToyData data;
+  expect(bonafide_program(train_words(data, "x", {"trainer.epoch=3"})), 2, "trainer.epochs");
+  expect(bonafide_program(train_words(data, "x", {"loss.type=hinge"})), 2, "loss.type");
+  expect(bonafide_program(train_words(data, "x", {"--gpus", "0"})), 2, "no CUDA backend");
+  expect(bonafide_program(train_words(data, "x", {"model.pretrained=true"})), 2, "CC-BY-NC");
+  expect(bonafide_program({"train", "--config", "nowhere.json"}), 2, "nowhere.json");
+  expect(bonafide_program({"eval", "--protocol", "p.txt"}), 2, "--checkpoint");
+  expect(bonafide_program({"evaluate"}), 2, "eval");
+}
+
+TEST_CASE("commands: bad photographs and lists are exit 1 and name file and line") {
+  const ToyData data;
+  expect(bonafide_program(train_words(data, "m", {"trainer.max_steps=1"})), 0, "run ");
+  const std::string model = (run_of(data, "m") / "checkpoints/last/model.safetensors").string();
+  const auto list = (data.root / "list.txt").string(), out = (data.root / "out.txt").string();
+  const auto eval = [&](const std::string& lines, std::vector<std::string> more = {}) {
+    write_file_atomically(list, lines);
+    std::vector<std::string> words{"eval", "--checkpoint", model, "--protocol", list, "--root-dir", data.root.string(), "--output", out};
+    words.insert(words.end(), more.begin(), more.end());
+    return bonafide_program(words);
+  };
+  const std::string good = "val/8_0_0_0.png 0_0_0\nval/8_1_0_0.png 1_0_0\n";
+  expect(eval(good), 0, "AUC");
+  fs::remove(out);
+  expect(eval(good + "val/none.png 1_0_0\n"), 1, "val/none.png");
+  write_file_atomically(data.root / "empty.jpg", "");
+  expect(eval(good + "empty.jpg 1_0_0\n"), 1, "empty.jpg");
+  write_file_atomically(data.root / "text.jpg", "this is no photograph");
+  expect(eval(good + "text.jpg 1_0_0\n"), 1, "text.jpg");
+  CHECK_FALSE(fs::exists(out));  // no half-written answer
+  write_png((data.root / "one.png").string(), Image(1, 1));
+  expect(eval(good + "one.png 1_0_0\n"), 0, "AUC");  // tiny, but a photograph
+  expect(eval(""), 1, "list.txt");
+  expect(eval("val/8_0_0_0.png 0_0_0\nval/9_0_0_0.png 0_0_0\n"), 1, "both classes");  // one class: no rate is defined
+  expect(eval("val/8_0_0_0.png\nval/8_1_0_0.png\n"), 0, "no labels");
+  expect(eval(good, {"--bbox-csv", (data.root / "nowhere.csv").string()}), 1, "nowhere.csv");
+  expect(eval(good, {"--checkpoint", (data.root / "nowhere").string()}), 2, "--checkpoint");
+  write_file_atomically(data.root / "junk.safetensors", "junk");
+  expect(bonafide_program({"eval", "--checkpoint", (data.root / "junk.safetensors").string(), "--protocol", list}), 1, "junk.safetensors");
+
+  std::string manifest = read_file(data.train);
+  manifest.replace(manifest.find("1_0_0"), 5, "9-9-9");
+  write_file_atomically(data.root / "bad.csv", manifest);
+  expect(bonafide_program(train_words(data, "x", {"paths.train_manifest=" + (data.root / "bad.csv").string()})), 1, "bad.csv:");
 }
