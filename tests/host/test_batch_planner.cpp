@@ -213,7 +213,7 @@ TEST_CASE("planner: unmatched attacks are dropped and counted, or drawn a partne
                                                                   {"genuine photographs without an attack", 2},
                                                                   {"unlabelled", 1}});
   CHECK(dropped.summary() ==
-        "1 pairs with 1 genuine photographs: 1 print\n1 steps of 1 pairs an epoch\n"
+        "1 pairs with 1 genuine photographs: print 1\n1 steps of 1 pairs an epoch\n"
         "left out: 1 attacks whose partner is not in the list\nleft out: 1 attacks without a genuine partner\n"
         "left out: 2 genuine photographs without an attack\nleft out: 1 unlabelled\n");
 
