@@ -20,7 +20,7 @@ const char* name_of(Verdict v) {
 Detector::Detector(const std::filesystem::path& model_file, DType compute)
     : own_context_(std::make_unique<Context>()), own_model_(load_model(*own_context_, model_file, &info_, compute)),
       model_(own_model_.get()) {}
-Detector::Detector(const PairedModel& model, ModelInfo info) : model_(&model), info_(std::move(info)) {}
+Detector::Detector(const PairedModel& model, ModelInfo info) : info_(std::move(info)), model_(&model) {}
 Detector::~Detector() = default;
 
 std::vector<float> Detector::logits(Span<const std::uint8_t> pixels, std::int64_t n) const {

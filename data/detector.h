@@ -35,10 +35,10 @@ class Detector {
   std::vector<float> logits(Span<const std::uint8_t> pixels, std::int64_t n) const;
 
  private:
+  ModelInfo info_;  // first: reading the model file fills it
   std::unique_ptr<Context> own_context_;
   std::unique_ptr<PairedModel> own_model_;
   const PairedModel* model_;
-  ModelInfo info_;
 };
 
 // P(attack) of a logit, in double: two large logits stay apart.
