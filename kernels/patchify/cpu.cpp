@@ -1,7 +1,9 @@
 // kernels/patchify/cpu.cpp — one work item is one row of patches.
 #include <algorithm>
+#include <type_traits>
 
 #include "engine/parallel.h"
+#include "kernels/grad_store.h"
 #include "kernels/patchify/patchify.h"
 
 namespace bonafide::kernels {
@@ -17,16 +19,37 @@ void check_extents(const A& a, std::int64_t image, std::int64_t patches) {
            " elements, expected [", a.N, ", ", a.H / a.k, ", ", a.W / a.k, ", ", a.C * a.k * a.k, "]");
 }
 
-// Calls f(patch, pixel) for all k*k pixels of all patches in row `item` of N * (H/k): offsets of channel 0. In the
-// patch, channels are k*k elements apart.
+// Calls f(offset in a patch, offset from the patch's first pixel) for all elements of a patch. K = k where the loops
+// over pixels are to be unrolled, which leaves a loop over channels that vectorises; K = 0 for any other k.
+template <std::int64_t K, class F>
+inline void for_patch(std::int64_t any_k, std::int64_t C, std::int64_t line, F&& f) {
+  const std::int64_t k = K ? K : any_k;
+  for (std::int64_t c = 0; c < C; ++c)
+    for (std::int64_t u = 0; u < k; ++u)
+      for (std::int64_t v = 0; v < k; ++v) f((c * k + u) * k + v, u * line + v * C + c);
+}
+
+// Calls f(offset of the patch, offset of its first pixel in the image) for the patches in row `item` of N * (H/k).
 template <class A, class F>
 void for_row(const A& a, std::int64_t item, F&& f) {
   const std::int64_t rows = a.H / a.k, cols = a.W / a.k, n = item / rows, i = item % rows, size = a.C * a.k * a.k;
-  for (std::int64_t j = 0; j < cols; ++j)
-    for (std::int64_t u = 0; u < a.k; ++u)
-      for (std::int64_t v = 0; v < a.k; ++v)
-        f((item * cols + j) * size + u * a.k + v, ((n * a.H + i * a.k + u) * a.W + j * a.k + v) * a.C);
+  for (std::int64_t j = 0; j < cols; ++j) f((item * cols + j) * size, ((n * a.H + i * a.k) * a.W + j * a.k) * a.C);
 }
+
+// Calls f with k as a constant for the two sizes that ConvNeXt uses.
+template <class F>
+void with_size(std::int64_t k, F&& f) {
+  if (k == 2)
+    f(std::integral_constant<std::int64_t, 2>{});
+  else if (k == 4)
+    f(std::integral_constant<std::int64_t, 4>{});
+  else
+    f(std::integral_constant<std::int64_t, 0>{});
+}
+
+// A copy through the bits, see put().
+inline void copy_to(float& to, float from) { to = from; }
+inline void copy_to(bf16& to, bf16 from) { to.bits = from.bits; }
 
 }  // namespace
 
@@ -44,12 +67,13 @@ namespace cpu {
 template <class T>
 void patchify_fwd(const PatchifyFwd<T>& a) {
   check(a);
-  const std::int64_t stride = a.k * a.k;
-  parallel_for(a.N * (a.H / a.k), [&](std::int64_t item) {
-    for_row(a, item, [&](std::int64_t patch, std::int64_t pixel) {
-      const T* x = a.x.ptr + pixel;
-      T* y = a.y.ptr + patch;
-      for (std::int64_t c = 0; c < a.C; ++c) y[c * stride] = x[c];
+  with_size(a.k, [&](auto K) {
+    parallel_for(a.N * (a.H / a.k), [&](std::int64_t item) {
+      for_row(a, item, [&](std::int64_t patch, std::int64_t pixel) {
+        const T* __restrict x = a.x.ptr + pixel;
+        T* __restrict y = a.y.ptr + patch;
+        for_patch<K>(a.k, a.C, a.W * a.C, [&](std::int64_t to, std::int64_t from) { copy_to(y[to], x[from]); });
+      });
     });
   });
 }
@@ -58,17 +82,19 @@ template <class T>
 void patchify_bwd(const PatchifyBwd<T>& a) {
   check(a);
   if (a.dx_mode == GradMode::skip) return;
-  const std::int64_t stride = a.k * a.k, rows = a.H / a.k, row = a.W * a.C, used = a.W / a.k * a.k * a.C;
-  parallel_for(a.N * rows, [&](std::int64_t item) {
-    for_row(a, item, [&](std::int64_t patch, std::int64_t pixel) {
-      const T* dy = a.dy.ptr + patch;
-      T* dx = a.dx.ptr + pixel;
-      if (a.dx_mode == GradMode::write)
-        for (std::int64_t c = 0; c < a.C; ++c) dx[c] = dy[c * stride];
-      else
-        for (std::int64_t c = 0; c < a.C; ++c) dx[c] = from_f32<T>(to_f32(dx[c]) + to_f32(dy[c * stride]));
+  const bool add = a.dx_mode == GradMode::add;
+  with_size(a.k, [&](auto K) {
+    parallel_for(a.N * (a.H / a.k), [&](std::int64_t item) {
+      for_row(a, item, [&](std::int64_t patch, std::int64_t pixel) {
+        const T* __restrict dy = a.dy.ptr + patch;
+        T* __restrict dx = a.dx.ptr + pixel;
+        const auto write = [&](std::int64_t from, std::int64_t to) { copy_to(dx[to], dy[from]); };
+        const auto sum = [&](std::int64_t from, std::int64_t to) { put(dx[to], to_f32(dx[to]) + to_f32(dy[from])); };
+        add ? for_patch<K>(a.k, a.C, a.W * a.C, sum) : for_patch<K>(a.k, a.C, a.W * a.C, write);
+      });
     });
   });
+  const std::int64_t rows = a.H / a.k, row = a.W * a.C, used = a.W / a.k * a.k * a.C;
   if (a.dx_mode != GradMode::write || (used == row && rows * a.k == a.H)) return;
   parallel_for(a.N * a.H, [&](std::int64_t r) {  // pixels that no patch covers
     T* line = a.dx.ptr + r * row;

@@ -28,7 +28,7 @@ void relu_fwd(const ReluFwd<T>& a) {
     T* y = a.y.ptr;
     for (std::int64_t i = begin; i < end; ++i) {
       const float v = to_f32(x[i]);
-      y[i] = from_f32<T>(v <= 0 ? 0.0f : v);
+      put(y[i], v <= 0 ? 0.0f : v);
     }
   });
 }

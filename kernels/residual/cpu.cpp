@@ -50,7 +50,7 @@ void residual_fwd(const ResidualFwd<T>& a) {
   for_pieces(a, [&](std::int64_t begin, std::int64_t end, float scale) {
     const T *x = a.x.ptr, *y = a.y.ptr;
     T* out = a.out.ptr;
-    for (std::int64_t i = begin; i < end; ++i) out[i] = from_f32<T>(to_f32(x[i]) + scale * to_f32(y[i]));
+    for (std::int64_t i = begin; i < end; ++i) put(out[i], to_f32(x[i]) + scale * to_f32(y[i]));
   });
 }
 
