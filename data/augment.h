@@ -34,6 +34,14 @@ struct AugmentOptions {
 void make_sample(const Image& photo, const Box& box, float margin, const AugmentDraw& draw,
                  const AugmentOptions& options, int out_height, int out_width, Span<std::uint8_t> out);
 
+// make_sample in the form that the loader calls (MakeSample of data/loader.h): `out` is [height, width, 3].
+inline auto sample_maker(const AugmentOptions& options) {
+  return
+      [options](const Image& photo, const Box& face, const SampleDraw& draw, int height, int width, std::uint8_t* out) {
+        make_sample(photo, face, draw.margin, draw.augment, options, height, width, {out, 3LL * height * width});
+      };
+}
+
 // The crop alone, augmented, at its own size: for looking at, and for packing.
 Image augmented_crop(const Image& photo, const CropRect& crop, const AugmentDraw& draw, const AugmentOptions& options);
 

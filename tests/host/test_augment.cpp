@@ -94,6 +94,11 @@ TEST_CASE("augment: operations run on the crop, in the published order, before t
     make_sample(photo, box, 1.2f, d, {order}, 64, 56, got.span());
     got.check_guards("sample");
     CHECK(want == got);
+    Bytes for_loader(3 * 64 * 56);
+    SampleDraw draw;
+    draw.margin = 1.2f, draw.augment = d;
+    sample_maker({order})(photo, box, draw, 64, 56, for_loader.span().ptr);
+    CHECK(want == for_loader);
   }
 }
 
