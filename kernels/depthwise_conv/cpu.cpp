@@ -23,7 +23,7 @@
 
 #ifndef BONAFIDE_KERNELS_DEPTHWISE_CONV_CPU_CPP_
 #define BONAFIDE_KERNELS_DEPTHWISE_CONV_CPU_CPP_
-namespace bonafide::kernels {
+namespace bonafide::kernels::depthwise_conv_cpu {
 
 constexpr int kTaps = kDepthwiseSize, kPad = kTaps / 2;
 constexpr int kMaxTile = 8;              // columns: 8 accumulators cover the latency of two multiply-adds per cycle
@@ -82,11 +82,12 @@ struct WeightArgs {
   int C;
 };
 
-}  // namespace bonafide::kernels
+}  // namespace bonafide::kernels::depthwise_conv_cpu
 #endif
 
 HWY_BEFORE_NAMESPACE();
-namespace bonafide::kernels::HWY_NAMESPACE {
+namespace bonafide::kernels::depthwise_conv_cpu::HWY_NAMESPACE {
+using namespace kernels::HWY_NAMESPACE;
 
 using D = hn::CappedTag<float, kDepthwiseBlock>;
 using V = hn::Vec<D>;
@@ -276,16 +277,19 @@ void conv_bf16(const ConvArgs<bf16>& a, const Cut& cut, const Region& r) { conv(
 void weight_f32(const WeightArgs<float>& a, const Cut& cut, int c0) { weight(a, cut, c0); }
 void weight_bf16(const WeightArgs<bf16>& a, const Cut& cut, int c0) { weight(a, cut, c0); }
 
-}  // namespace bonafide::kernels::HWY_NAMESPACE
+}  // namespace bonafide::kernels::depthwise_conv_cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace bonafide::kernels {
-
+namespace bonafide::kernels::depthwise_conv_cpu {
 HWY_EXPORT(conv_f32);
 HWY_EXPORT(conv_bf16);
 HWY_EXPORT(weight_f32);
 HWY_EXPORT(weight_bf16);
+}  // namespace bonafide::kernels::depthwise_conv_cpu
+
+namespace bonafide::kernels {
+using namespace depthwise_conv_cpu;
 
 namespace {
 

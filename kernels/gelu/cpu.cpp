@@ -12,7 +12,8 @@
 #include "kernels/simd/storage-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace bonafide::kernels::HWY_NAMESPACE {
+namespace bonafide::kernels::gelu_cpu::HWY_NAMESPACE {
+using namespace kernels::HWY_NAMESPACE;
 
 using D = hn::ScalableTag<float>;
 
@@ -36,16 +37,19 @@ void fwd_bf16(const bf16* x, bf16* y, std::int64_t n) { fwd(x, y, n); }
 void bwd_f32(const float* dy, const float* x, float* dx, bool add, std::int64_t n) { bwd(dy, x, dx, add, n); }
 void bwd_bf16(const bf16* dy, const bf16* x, bf16* dx, bool add, std::int64_t n) { bwd(dy, x, dx, add, n); }
 
-}  // namespace bonafide::kernels::HWY_NAMESPACE
+}  // namespace bonafide::kernels::gelu_cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace bonafide::kernels {
-
+namespace bonafide::kernels::gelu_cpu {
 HWY_EXPORT(fwd_f32);
 HWY_EXPORT(fwd_bf16);
 HWY_EXPORT(bwd_f32);
 HWY_EXPORT(bwd_bf16);
+}  // namespace bonafide::kernels::gelu_cpu
+
+namespace bonafide::kernels {
+using namespace gelu_cpu;
 
 template <class T>
 void check(const GeluFwd<T>& a) {

@@ -14,7 +14,8 @@
 #include "kernels/simd/storage-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace bonafide::kernels::HWY_NAMESPACE {
+namespace bonafide::kernels::grn_cpu::HWY_NAMESPACE {
+using namespace kernels::HWY_NAMESPACE;
 
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
@@ -139,16 +140,19 @@ void fwd_bf16(const GrnFwd<bf16>& a, std::int64_t n) { fwd(a, n); }
 void bwd_f32(const GrnBwd<float>& a, std::int64_t n) { bwd(a, n); }
 void bwd_bf16(const GrnBwd<bf16>& a, std::int64_t n) { bwd(a, n); }
 
-}  // namespace bonafide::kernels::HWY_NAMESPACE
+}  // namespace bonafide::kernels::grn_cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace bonafide::kernels {
-
+namespace bonafide::kernels::grn_cpu {
 HWY_EXPORT(fwd_f32);
 HWY_EXPORT(fwd_bf16);
 HWY_EXPORT(bwd_f32);
 HWY_EXPORT(bwd_bf16);
+}  // namespace bonafide::kernels::grn_cpu
+
+namespace bonafide::kernels {
+using namespace grn_cpu;
 
 template <class T>
 void check(const GrnFwd<T>& a) {

@@ -14,7 +14,8 @@
 #include "kernels/simd/storage-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace bonafide::kernels::HWY_NAMESPACE {
+namespace bonafide::kernels::layer_norm_cpu::HWY_NAMESPACE {
+using namespace kernels::HWY_NAMESPACE;
 
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
@@ -85,16 +86,19 @@ void fwd_bf16(const LayerNormFwd<bf16>& a, std::int64_t begin, std::int64_t end)
 void bwd_f32(const LayerNormBwd<float>& a, std::int64_t begin, std::int64_t end, float* sums) { bwd(a, begin, end, sums); }
 void bwd_bf16(const LayerNormBwd<bf16>& a, std::int64_t begin, std::int64_t end, float* sums) { bwd(a, begin, end, sums); }
 
-}  // namespace bonafide::kernels::HWY_NAMESPACE
+}  // namespace bonafide::kernels::layer_norm_cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace bonafide::kernels {
-
+namespace bonafide::kernels::layer_norm_cpu {
 HWY_EXPORT(fwd_f32);
 HWY_EXPORT(fwd_bf16);
 HWY_EXPORT(bwd_f32);
 HWY_EXPORT(bwd_bf16);
+}  // namespace bonafide::kernels::layer_norm_cpu
+
+namespace bonafide::kernels {
+using namespace layer_norm_cpu;
 
 template <class T>
 void check(const LayerNormFwd<T>& a) {

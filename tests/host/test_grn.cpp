@@ -7,6 +7,7 @@
 #include "kernels/grn/grn.h"
 #include "layers/functional/grn.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/simd_targets.h"
 
 using namespace bonafide;
 using namespace bonafide::test;
@@ -103,7 +104,9 @@ void compare(float x_mean, double rtol, double atol) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("grn matches the double reference", T, float, bf16) { compare<T>(0, 2e-5, 2e-5); }
+TEST_CASE_TEMPLATE("grn matches the double reference", T, float, bf16) {
+  for_each_simd_target([] { compare<T>(0, 2e-5, 2e-5); });
+}
 TEST_CASE("grn survives a large mean") { compare<float>(300, 2e-5, 2e-4); }
 
 TEST_CASE("grn known answers") {

@@ -7,6 +7,7 @@
 #include "kernels/layer_norm/layer_norm.h"
 #include "layers/functional/layer_norm.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/simd_targets.h"
 
 using namespace bonafide;
 using namespace bonafide::test;
@@ -86,7 +87,9 @@ void compare(float x_mean, double rtol, double atol) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("layer_norm matches the double reference", T, float, bf16) { compare<T>(0, 2e-5, 2e-5); }
+TEST_CASE_TEMPLATE("layer_norm matches the double reference", T, float, bf16) {
+  for_each_simd_target([] { compare<T>(0, 2e-5, 2e-5); });
+}
 TEST_CASE("layer_norm survives a large mean") { compare<float>(300, 2e-3, 2e-3); }  // a one-pass variance does not
 TEST_CASE("layer_norm survives a large mean in bf16") { compare<bf16>(300, 2e-3, 2e-3); }
 
