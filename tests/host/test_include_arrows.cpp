@@ -64,7 +64,7 @@ std::string objection(const std::string& path, const std::string& include) {
   if (from == "tests/") return "";
   if (starts(include, "opencv") || include == "turbojpeg.h")
     return from == "data/images/" || from == "data/faces/" ? "" : "OpenCV and TurboJPEG live in data/images and data/faces";
-  if (starts(include, "oneapi/")) return starts(path, "kernels/") || path == "apps/common/build_info.cpp" ? "" : "oneDNN lives in kernels/";
+  if (starts(include, "oneapi/")) return starts(path, "kernels/") || from == "bench/" || path == "apps/common/build_info.cpp" ? "" : "oneDNN lives in kernels/";
   if (starts(include, "nlohmann/")) return header && include != "nlohmann/json_fwd.hpp" ? "json stays out of headers" : "";
   if (starts(include, "CLI/")) return from == "apps/" ? "" : "CLI11 lives in apps/";
   if (!kMay.count(to)) return "";  // the standard library and system packages
