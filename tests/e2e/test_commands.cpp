@@ -30,8 +30,8 @@ struct Result {
 
 // Runs `bonafide ...` and waits. With `interrupt` a SIGTERM follows as soon as that file exists.
 Result bonafide_program(std::vector<std::string> words, const fs::path& interrupt = {}) {
-  const TemporaryFolder scratch;
-  const fs::path out = scratch.path / "out";
+  const TempFolder scratch;
+  const fs::path out = scratch.path() / "out";
   words.insert(words.begin(), std::string(BF_BINARY_DIR) + "/bin/bonafide");
   std::vector<char*> argv;
   for (auto& w : words) argv.push_back(w.data());

@@ -44,17 +44,17 @@ TEST_CASE("training: ten steps, save, ten more; reloaded, the same ten, bitwise"
       c.cutmix_prob = 0.7, c.cutmix_supcon_labels = "soft", c.precision = "bf16";
       c.optimizer.decay_norm_and_bias = false;
     }
-    TemporaryFolder folder;
+    TempFolder folder;
     Context ctx;
     Trainer first(ctx, c);
     losses(first, 10);
-    CheckpointFolder checkpoints(folder.path, 2);
+    CheckpointFolder checkpoints(folder.path(), 2);
     checkpoints.save(first.checkpoint(), false);
     const auto more = losses(first, 10);
 
     Context fresh;
     Trainer second(fresh, c);
-    second.restore(load_checkpoint(folder.path));
+    second.restore(load_checkpoint(folder.path()));
     CHECK(second.next_step() == 10);
     CHECK(losses(second, 10) == more);
     CHECK(weights(second) == weights(first));

@@ -1,8 +1,6 @@
 // tests/e2e/toy_data.cpp
 #include "tests/e2e/toy_data.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "data/images/encode.h"
@@ -31,17 +29,7 @@ Image picture(int size, int person, int grid) {
 
 }  // namespace
 
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "bonafide-XXXXXX").string();
-  BF_CHECK(mkdtemp(name.data()), "cannot make a temporary folder");
-  path = name;
-}
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path, ignored);
-}
-
-ToyData::ToyData(int people, int size) : root(folder.path), train(root / "train.csv"), val(root / "val.csv"),
+ToyData::ToyData(int people, int size) : root(folder.path()), train(root / "train.csv"), val(root / "val.csv"),
                                          protocol(root / "protocol.txt"), boxes(root / "boxes.csv") {
   std::string lines, table = "path,label_original,label,x1,y1,x2,y2\n";
   for (const bool training : {true, false}) {

@@ -5,19 +5,12 @@
 #include <string>
 
 #include "apps/common/options.h"
+#include "tests/support/temp_folder.h"
 
 namespace bonafide::test {
 
-// A temporary folder that disappears with the object.
-struct TemporaryFolder {
-  std::filesystem::path path;
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-};
-
 struct ToyData {
-  TemporaryFolder folder;
+  TempFolder folder;
   std::filesystem::path root, train, val, protocol, boxes;  // photographs, two manifests, the val list in published form
   // `people` in training and as many others in validation; per person one genuine photograph and two attacks (print and
   // replay), each genuine the partner of its attacks.

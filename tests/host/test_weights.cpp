@@ -1,25 +1,18 @@
 // tests/host/test_weights.cpp — weights by name from timm's, facebookresearch's and the paper's files; model files.
 #include "layers/weights.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 
 #include "data/detector.h"
 #include "engine/philox.h"
 #include "tests/support/support.h"
+#include "tests/support/temp_folder.h"
 
 using namespace bonafide;
 using namespace bonafide::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("bonafide-weights-" + std::to_string(getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-};
 
 PairedModelConfig small(bool conv_mlp) {
   PairedModelConfig c;
@@ -99,37 +92,37 @@ TEST_CASE("weights: names of timm, facebookresearch and DataParallel") {
 }
 
 TEST_CASE("weights: a backbone from timm's and from facebookresearch's file, classifier dropped") {
-  const Folder folder;
+  const TempFolder folder;
   for (const bool conv_mlp : {false, true}) {
     Context ctx;
     PairedModel a(ctx, small(conv_mlp), DType::bf16), b(ctx, small(conv_mlp));
-    const auto report = load_backbone(a.parameters(), SafetensorsFile(write_backbone(folder.path / "t", a.config(), [](const std::string& n) { return n; })));
+    const auto report = load_backbone(a.parameters(), SafetensorsFile(write_backbone(folder / "t", a.config(), [](const std::string& n) { return n; })));
     CHECK(report.loaded.size() == convnext_v2_parameters(a.config().backbone).size());
     check_loaded(a);
     const Tensor& w = a.parameters()["backbone.stages.0.blocks.0.mlp.fc1.weight"];
     CHECK(w.as(DType::bf16).to_host()[0] == float(bf16(w.to_host()[0])));  // compute copies follow
     // facebookresearch keeps the MLP of every size as linear layers and GRN as [1,1,1,C].
-    load_backbone(b.parameters(), SafetensorsFile(write_backbone(folder.path / "f", small(false), facebook_name, true)));
+    load_backbone(b.parameters(), SafetensorsFile(write_backbone(folder / "f", small(false), facebook_name, true)));
     check_loaded(b);
   }
 }
 
 TEST_CASE("weights: what does not fit is reported by name") {
-  const Folder folder;
+  const TempFolder folder;
   Context ctx;
   PairedModel m(ctx, small(false));
-  const auto load = [&](const std::function<std::string(const std::string&)>& rename) { load_backbone(m.parameters(), SafetensorsFile(write_backbone(folder.path / "x", m.config(), rename))); };
+  const auto load = [&](const std::function<std::string(const std::string&)>& rename) { load_backbone(m.parameters(), SafetensorsFile(write_backbone(folder / "x", m.config(), rename))); };
   expect_throw("1 missing: backbone.stem.0.bias", [&] { load([](const std::string& n) { return n == "stem.0.bias" ? std::string() : n; }); });
   expect_throw("1 unexpected: stem.0.extra", [&] { load([](const std::string& n) { return n == "stem.0.bias" ? std::string("stem.0.extra") : n; }); });
   PairedModelConfig wider = small(false);
   wider.backbone.dims[3] = 32;
   expect_throw("the model expects [24", [&] {
-    load_backbone(m.parameters(), SafetensorsFile(write_backbone(folder.path / "w", wider, [](const std::string& n) { return n; })));
+    load_backbone(m.parameters(), SafetensorsFile(write_backbone(folder / "w", wider, [](const std::string& n) { return n; })));
   });
 }
 
 TEST_CASE("model file: written, read, and the same scores; damaged ones are explained") {
-  const Folder folder;
+  const TempFolder folder;
   Context ctx;
   PairedModel m(ctx, small(true));
   m.parameters().initialise(3);
@@ -138,7 +131,7 @@ TEST_CASE("model file: written, read, and the same scores; damaged ones are expl
   info.crop_margin = 1.25f, info.step = 77, info.trained_species = {kPrint, kReplay};
   info.threshold = ModelThreshold{0.25, "eer of val.csv", "xxh3-128:0", 13, 40, 0.2, 0.3};
   info.start_weights = "w.safetensors", info.start_licence = "CC-BY-NC-4.0", info.start_digest = "xxh3-128:1";
-  const fs::path file = folder.path / "m.safetensors";
+  const fs::path file = folder / "m.safetensors";
   save_model(file, m.parameters(), info);
 
   const Detector d(file);
@@ -164,8 +157,8 @@ TEST_CASE("model file: written, read, and the same scores; damaged ones are expl
   const auto damaged = [&](const std::string& key, const std::string& text) {
     Metadata meta = info.to_metadata();
     text.empty() ? void(meta.erase(key)) : void(meta[key] = text);
-    write_safetensors(folder.path / "d", stored_parameters(m.parameters()), meta);
-    Detector bad(folder.path / "d");
+    write_safetensors(folder / "d", stored_parameters(m.parameters()), meta);
+    Detector bad(folder / "d");
   };
   expect_throw("no 'bonafide.format'", [&] { damaged("bonafide.format", ""); });
   expect_throw("model format 9", [&] { damaged("bonafide.format", "9"); });
