@@ -170,6 +170,8 @@ int run_eval(int argc, char** argv) {
   const Options& o = *options;
   const auto loaded = load(o);
   const auto list = read_list(o);
+  for (const std::filesystem::path file : {o.output, o.scores, o.contact_sheet})  // before anything is scored
+    if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path());
   std::fprintf(stderr, "%s", list->summary().c_str());
   const auto source = std::make_shared<FileImageSource>(o.root_dir);
   const int workers = o.num_workers >= 0 ? o.num_workers : int(std::max(1u, std::thread::hardware_concurrency()));

@@ -100,7 +100,7 @@ TEST_CASE("commands: train writes a run folder that says everything, eval scores
   const auto r = bonafide_program({"eval", "--checkpoint", run.string(), "--protocol", data.protocol.string(), "--bbox-csv",
                                    data.boxes.string(), "--root-dir", data.root.string(), "--output", out, "--scores",
                                    (data.root / "scores.csv").string(), "--report-dir", (data.root / "report").string(),
-                                   "--contact-sheet", (data.root / "sheet.png").string()});
+                                   "--contact-sheet", (data.root / "new" / "folder" / "sheet.png").string()});
   expect(r, 0, "8 genuine, 16 attacks");
   CHECK(r.text.find("AUC print") != std::string::npos);
   // `<path as in the protocol> <score with five decimals>`, LF between lines, none after the last.
@@ -128,7 +128,7 @@ TEST_CASE("commands: train writes a run folder that says everything, eval scores
   CHECK(inflate(&z, Z_FINISH) == Z_STREAM_END);
   inflateEnd(&z);
   CHECK(back == text);
-  for (const char* file : {"scores.csv", "report/metrics.json", "report/metrics.csv", "report/species.csv", "sheet.png"})
+  for (const char* file : {"scores.csv", "report/metrics.json", "report/metrics.csv", "report/species.csv", "new/folder/sheet.png"})
     CHECK_MESSAGE(fs::exists(data.root / file), file);
 
   // A second run of the same name does not touch the first; --init-from starts from its weights.
