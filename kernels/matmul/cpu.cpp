@@ -8,43 +8,52 @@
 namespace bonafide::kernels {
 namespace {
 
-// A tile of about 4 M products takes 40 us in f32 on one AVX-512 core: long against a call (3 us), short enough that 32
-// tiles, the most there are, keep the threads equally busy. Never below 64 x 64: a tile packs its operands anew.
-constexpr double kTileProducts = double(1 << 22);
-constexpr std::int64_t kMostTiles = 32, kSmallestSide = 64, kSideStep = 16;
-
-// How an [m, n] result with inner dimension k is cut. The last tile of a row or column may be smaller.
+// How an [m, n] result is cut. The last tile of a row or column may be smaller. NOTES.md has the measurements behind
+// the numbers below.
 struct Tiling {
   std::int64_t m = 1, n = 1;  // tile sides
   std::int64_t across_m = 0, across_n = 0;
   std::int64_t count() const { return across_m * across_n; }
 };
-
-std::int64_t wanted_tiles(std::int64_t m, std::int64_t n, std::int64_t k) {
-  const double want = double(m) * double(n) * double(k) / kTileProducts;
-  return std::clamp(std::int64_t(want), std::int64_t(1), kMostTiles);
-}
-
-Tiling tiling(std::int64_t m, std::int64_t n, std::int64_t k) {
-  Tiling t{.m = std::max<std::int64_t>(m, 1), .n = std::max<std::int64_t>(n, 1)};
-  const auto halve = [](std::int64_t side) { return ceil_div(ceil_div<std::int64_t>(side, 2), kSideStep) * kSideStep; };
-  for (std::int64_t left = wanted_tiles(m, n, k); left > 1; left = ceil_div<std::int64_t>(left, 2)) {
-    const bool m_can = t.m >= 2 * kSmallestSide, n_can = t.n >= 2 * kSmallestSide;
-    if (!m_can && !n_can) break;
-    if (m_can && (t.m >= t.n || !n_can))
-      t.m = halve(t.m);
-    else
-      t.n = halve(t.n);
-  }
+Tiling equal_tiles(std::int64_t m, std::int64_t n, std::int64_t parts_m, std::int64_t parts_n) {
+  constexpr std::int64_t kStep = 16;  // columns: whole vectors
+  Tiling t{.m = std::max<std::int64_t>(1, ceil_div(m, parts_m)), .n = ceil_div(ceil_div(n, parts_n), kStep) * kStep};
   t.across_m = ceil_div(m, t.m), t.across_n = ceil_div(n, t.n);
   return t;
 }
 
-// dW is [out, in] and short of tiles where a layer is narrow and has many rows: then the rows are partitioned too.
+// 4 M products take 40 us in f32 on one AVX-512 core: long against a call (3 us). 32 tiles keep a few threads equally
+// busy.
+std::int64_t wanted_tiles(std::int64_t m, std::int64_t n, std::int64_t k) {
+  const double want = double(m) * double(n) * double(k) / double(1 << 22);
+  return std::clamp<std::int64_t>(std::int64_t(want), 1, 32);
+}
+
+// y and dx: tiles of whole rows, contiguous in memory, are oneDNN's fast case. Columns are cut only for a handful of
+// rows.
+Tiling activation_tiles(std::int64_t rows, std::int64_t cols, std::int64_t k) {
+  const std::int64_t want = wanted_tiles(rows, cols, k);
+  const std::int64_t most_m = std::max({std::int64_t(1), rows / 192, std::min<std::int64_t>(8, rows / 96)});
+  const std::int64_t most_n = std::max<std::int64_t>(1, cols / 64);
+  const std::int64_t across_m = std::min(want, most_m);
+  const std::int64_t across_n = std::clamp<std::int64_t>(std::min<std::int64_t>(want, 4) / across_m, 1, most_n);
+  return equal_tiles(rows, cols, across_m, across_n);
+}
+
+// dW: rows are partitioned first (1536 of them at least: adding up partial results costs 2 / rows of the products),
+// then the longer side is halved, at least once: oneDNN is slow on a transposed operand that it takes as a whole.
 std::int64_t row_partitions(std::int64_t rows, std::int64_t in, std::int64_t out) {
-  constexpr std::int64_t kFewestRows = 1024;  // adding up partial results costs 2 / rows of the products
-  const std::int64_t want = wanted_tiles(out, in, rows) / std::max<std::int64_t>(1, tiling(out, in, rows).count());
-  return std::clamp<std::int64_t>(want, 1, std::max<std::int64_t>(1, rows / kFewestRows));
+  return std::clamp<std::int64_t>(rows / 1536, 1, wanted_tiles(out, in, rows));
+}
+Tiling weight_tiles(std::int64_t rows, std::int64_t in, std::int64_t out) {
+  const std::int64_t want = wanted_tiles(out, in, rows) / row_partitions(rows, in, out);
+  std::int64_t across_m = 1, across_n = 1;
+  while (across_m * across_n < std::max<std::int64_t>(2, want)) {
+    const std::int64_t m = out / across_m, n = in / across_n;
+    if (std::max(m, n) < 96) break;
+    (m >= n ? across_m : across_n) *= 2;
+  }
+  return equal_tiles(out, in, across_m, across_n);
 }
 
 constexpr std::int64_t kSumRows = 512;  // rows of one work item of db's column sums, at least
@@ -124,7 +133,7 @@ void weight_gradient(const LinearBwdWeight<T>& a) {
     if (!add) std::fill(a.dw.begin(), a.dw.end(), 0.0f);
     return;
   }
-  const Tiling t = tiling(a.out, a.in, a.rows);
+  const Tiling t = weight_tiles(a.rows, a.in, a.out);
   const std::int64_t part_rows = ceil_div(a.rows, parts), used = ceil_div(a.rows, part_rows);
   parallel_for(used * t.count(), [&](std::int64_t i) {
     const std::int64_t part = i / t.count(), r0 = part * part_rows, r = std::min(part_rows, a.rows - r0);
@@ -164,7 +173,7 @@ void bias_gradient(const LinearBwdWeight<T>& a) {
 template <class T>
 void linear_fwd(const LinearFwd<T>& a) {
   check(a);
-  const Tiling t = tiling(a.rows, a.out, a.in);
+  const Tiling t = activation_tiles(a.rows, a.out, a.in);
   parallel_for(t.count(), [&](std::int64_t i) {
     at_tile(t, i, a.rows, a.out, [&](std::int64_t m0, std::int64_t m, std::int64_t n0, std::int64_t n) {
       gemm_tile<T, T>(
@@ -178,7 +187,7 @@ template <class T>
 void linear_bwd_data(const LinearBwdData<T>& a) {
   check(a);
   if (a.dx_mode == GradMode::skip) return;
-  const Tiling t = tiling(a.rows, a.in, a.out);
+  const Tiling t = activation_tiles(a.rows, a.in, a.out);
   parallel_for(t.count(), [&](std::int64_t i) {
     at_tile(t, i, a.rows, a.in, [&](std::int64_t m0, std::int64_t m, std::int64_t n0, std::int64_t n) {
       gemm_tile<T, T>(

@@ -60,6 +60,7 @@ TEST_CASE("l2_normalize: both passes against double") {
   for (const auto& [n, d] : {std::pair{0, 5}, {1, 1}, {3, 17}, {5, 33}, {7, 128}, {64, 128}}) Rows(n, d).expect_right();
   Rows(4, 33, 300).expect_right();
   Rows(4, 17, 0, 1e-20f).expect_right();  // shorter than eps, and squares below f32's range
+  Rows(4, 17, 0, 1e-13f).expect_right();  // just shorter than eps
   Rows(4, 17, 0, 1e25f).expect_right();   // squares beyond f32's range
 }
 

@@ -17,9 +17,9 @@ struct Sizes {
   std::int64_t rows, in, out;
 };
 // 0 rows, ones, primes, one past a vector, sides that are cut into tiles with a rest, rows that are partitioned.
-const std::vector<Sizes> kSizes = {{0, 3, 2},      {1, 1, 1},      {1, 5, 1},     {7, 1, 3},
-                                   {13, 17, 33},   {129, 33, 65},  {300, 64, 1},  {517, 70, 301},
-                                   {97, 200, 460}, {5000, 24, 40}, {4099, 40, 70}};
+const std::vector<Sizes> kSizes = {{0, 3, 2},      {1, 1, 1},       {1, 5, 1},       {7, 1, 3},
+                                   {13, 17, 33},   {129, 33, 65},   {300, 64, 1},    {517, 70, 301},
+                                   {97, 200, 460}, {193, 301, 150}, {4700, 24, 130}, {4099, 40, 70}};
 
 template <class T>
 struct Linear {
