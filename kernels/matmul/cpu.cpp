@@ -56,9 +56,6 @@ Tiling weight_tiles(std::int64_t rows, std::int64_t in, std::int64_t out) {
   return equal_tiles(out, in, across_m, across_n);
 }
 
-constexpr std::int64_t kSumRows = 512;  // rows of one work item of db's column sums, at least
-std::int64_t sum_rows(std::int64_t rows) { return std::max(kSumRows, ceil_div<std::int64_t>(rows, 64)); }
-
 // sum[j] = sum of rows [begin, end) of dy[., j], j < cols. Short runs of f32 are added up in f64: a bias of 200,000
 // rows keeps its digits.
 template <class T>
@@ -86,7 +83,7 @@ void check_extent(const char* what, std::int64_t got, std::int64_t rows, std::in
 
 std::int64_t linear_bwd_weight_workspace(std::int64_t rows, std::int64_t in, std::int64_t out) {
   const std::int64_t parts = row_partitions(rows, in, out);
-  return (parts > 1 ? parts * in * out : 0) + ceil_div(rows, sum_rows(rows)) * out;
+  return (parts > 1 ? parts * in * out : 0) + parts * out;  // partial dW, partial db
 }
 
 template <class T>
@@ -125,47 +122,14 @@ void at_tile(const Tiling& t, std::int64_t i, std::int64_t m, std::int64_t n, F&
   f(m0, std::min(t.m, m - m0), n0, std::min(t.n, n - n0));
 }
 
-template <class T>
-void weight_gradient(const LinearBwdWeight<T>& a) {
-  const std::int64_t size = a.in * a.out, parts = row_partitions(a.rows, a.in, a.out);
-  const bool add = a.dw_mode == GradMode::add;
-  if (a.rows == 0) {
-    if (!add) std::fill(a.dw.begin(), a.dw.end(), 0.0f);
-    return;
-  }
-  const Tiling t = weight_tiles(a.rows, a.in, a.out);
-  const std::int64_t part_rows = ceil_div(a.rows, parts), used = ceil_div(a.rows, part_rows);
-  parallel_for(used * t.count(), [&](std::int64_t i) {
-    const std::int64_t part = i / t.count(), r0 = part * part_rows, r = std::min(part_rows, a.rows - r0);
-    float* result = parts > 1 ? a.workspace.ptr + part * size : a.dw.ptr;
-    at_tile(t, i % t.count(), a.out, a.in, [&](std::int64_t m0, std::int64_t m, std::int64_t n0, std::int64_t n) {
-      gemm_tile<T, float>(
-          {.m = m, .n = n, .k = r, .a_row = 1, .a_col = a.out, .b_row = a.in, .c_row = a.in, .add = parts == 1 && add},
-          a.dy.ptr + r0 * a.out + m0, a.x.ptr + r0 * a.in + n0, nullptr, result + m0 * a.in + n0);
-    });
+// to = (add ? to : 0) + partial[0] + partial[1] + …, each `to.len` long.
+void sum_partitions(Span<float> to, bool add, const float* partial, std::int64_t parts) {
+  parallel_ranges(to.len, 1 << 14, [&](std::int64_t begin, std::int64_t end) {
+    float* d = to.ptr;
+    for (std::int64_t j = begin; j < end; ++j) d[j] = add ? d[j] + partial[j] : partial[j];
+    for (std::int64_t p = 1; p < parts; ++p)
+      for (std::int64_t j = begin; j < end; ++j) d[j] += partial[p * to.len + j];
   });
-  if (parts == 1) return;
-  parallel_ranges(size, 1 << 14, [&](std::int64_t begin, std::int64_t end) {
-    float* dw = a.dw.ptr;
-    const float* w = a.workspace.ptr;
-    for (std::int64_t j = begin; j < end; ++j) dw[j] = add ? dw[j] + w[j] : w[j];
-    for (std::int64_t p = 1; p < used; ++p)
-      for (std::int64_t j = begin; j < end; ++j) dw[j] += w[p * size + j];
-  });
-}
-
-template <class T>
-void bias_gradient(const LinearBwdWeight<T>& a) {
-  const std::int64_t grain = sum_rows(a.rows), parts = ceil_div(a.rows, grain);
-  float* partial = a.workspace.ptr + a.workspace.len - parts * a.out;
-  parallel_for(parts, [&](std::int64_t p) {
-    column_sums(a.dy.ptr, p * grain, std::min(a.rows, (p + 1) * grain), a.out, a.out, partial + p * a.out);
-  });
-  for (std::int64_t j = 0; j < a.out; ++j) {
-    double sum = a.db_mode == GradMode::add ? double(a.db[j]) : 0.0;
-    for (std::int64_t p = 0; p < parts; ++p) sum += double(partial[p * a.out + j]);
-    a.db[j] = float(sum);
-  }
 }
 
 }  // namespace
@@ -200,8 +164,37 @@ void linear_bwd_data(const LinearBwdData<T>& a) {
 template <class T>
 void linear_bwd_weight(const LinearBwdWeight<T>& a) {
   check(a);
-  if (a.dw_mode != GradMode::skip) weight_gradient(a);
-  if (a.db_mode != GradMode::skip) bias_gradient(a);
+  const bool write_dw = a.dw_mode == GradMode::write, write_db = a.db_mode == GradMode::write;
+  if (a.rows == 0) {
+    if (write_dw) std::fill(a.dw.begin(), a.dw.end(), 0.0f);
+    if (write_db) std::fill(a.db.begin(), a.db.end(), 0.0f);
+    return;
+  }
+  const std::int64_t size = a.in * a.out, wanted = row_partitions(a.rows, a.in, a.out);
+  const std::int64_t part_rows = ceil_div(a.rows, wanted), parts = ceil_div(a.rows, part_rows);
+  float* partial_dw = parts > 1 ? a.workspace.ptr : a.dw.ptr;
+  float* partial_db = a.workspace.ptr + (wanted > 1 ? wanted * size : 0);
+  const Tiling t = weight_tiles(a.rows, a.in, a.out);
+  parallel_for(parts * t.count(), [&](std::int64_t i) {
+    const std::int64_t part = i / t.count(), r0 = part * part_rows, r = std::min(part_rows, a.rows - r0);
+    at_tile(t, i % t.count(), a.out, a.in, [&](std::int64_t m0, std::int64_t m, std::int64_t n0, std::int64_t n) {
+      if (a.dw_mode != GradMode::skip)
+        gemm_tile<T, float>({.m = m,
+                             .n = n,
+                             .k = r,
+                             .a_row = 1,
+                             .a_col = a.out,
+                             .b_row = a.in,
+                             .c_row = a.in,
+                             .add = parts == 1 && !write_dw},
+                            a.dy.ptr + r0 * a.out + m0, a.x.ptr + r0 * a.in + n0, nullptr,
+                            partial_dw + part * size + m0 * a.in + n0);
+      if (a.db_mode != GradMode::skip && n0 == 0)  // while the tile's part of dy is in the cache
+        column_sums(a.dy.ptr + m0, r0, r0 + r, a.out, m, partial_db + part * a.out + m0);
+    });
+  });
+  if (a.dw_mode != GradMode::skip && parts > 1) sum_partitions(a.dw, !write_dw, partial_dw, parts);
+  if (a.db_mode != GradMode::skip) sum_partitions(a.db, !write_db, partial_db, parts);
 }
 
 template void linear_fwd(const LinearFwd<float>&);

@@ -4,11 +4,13 @@
 //   backward, data    dx = dy W                       dy [rows, out]
 //   backward, weight  dW = dy^T x,  db = sum_rows(dy)
 //
-// x, W, y, dy, dx are stored as T; b, dW and db are f32. Products and sums are f32 (oneDNN), the sum of row partitions
-// is f32 for dW and f64 for db, in the order of the partitions. W is read in its own layout, so a 1x1 convolution [out,
-// in, 1, 1] and a patchify convolution [out, C, k, k] are linear layers with in = C k k. 0 rows are legal: dW and db
-// are then 0. Deterministic: the result is cut into tiles (and dW's rows into partitions) fixed by the shape; each tile
-// is one oneDNN call on one thread. oneDNN's own threading would change bits with the number of threads.
+// x, W, y, dy, dx are stored as T; b, dW and db are f32. Products and sums are f32 (oneDNN). Sums over rows are taken
+// in partitions of at least 1536 rows, which are added in order. W is read in its own layout, so a 1x1 convolution
+// [out, in, 1, 1] and a patchify convolution [out, C, k, k] are linear layers with in = C k k. 0 rows are legal: dW and
+// db are then 0.
+//
+// Deterministic: the result is cut into tiles, and rows into partitions, fixed by the shape; each tile is one oneDNN
+// call on one thread. oneDNN's own threading would change bits with the number of threads.
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
@@ -52,10 +54,10 @@ constexpr Cost linear_bwd_data_cost(std::int64_t rows, std::int64_t in, std::int
   const double m = double(rows), k = double(in), n = double(out), s = double(sizeof(T));
   return {s * (m * n + k * n), s * m * k, 2 * m * k * n};
 }
-template <class T>  // dy is read twice: for dW and for db
+template <class T>
 constexpr Cost linear_bwd_weight_cost(std::int64_t rows, std::int64_t in, std::int64_t out) {
   const double m = double(rows), k = double(in), n = double(out), s = double(sizeof(T));
-  return {s * (m * k + 2 * m * n), 4 * (k * n + n), 2 * m * k * n + m * n};
+  return {s * (m * k + m * n), 4 * (k * n + n), 2 * m * k * n + m * n};
 }
 
 template <class T>

@@ -1,25 +1,27 @@
-// kernels/supcon/supcon.h — supervised contrastive loss over unit rows, in the published, canonical and soft-label
-// form.
+// kernels/supcon/supcon.h — supervised contrastive loss over unit rows: published, canonical and soft-label form.
 //
-//   f [N, D] f32 of unit length, labels [N] f32, s_ij = f_i . f_j / T, P(i) = {j != i : class_j = class_i}, loss [1]
-//   f32 q_ij = e^{s_ij} / sum_{a != i} e^{s_ia}
+//   f [N, D] f32 of unit length, labels [N] f32, loss [1] f32
+//   s_ij = f_i . f_j / T      q_ij = e^{s_ij} / sum_{a != i} e^{s_ia}      P(i) = {j != i : class_j = class_i}
 //
 //   log_outside (Paired-Sampling Contrastive Framework, as its code has it):
 //     L_i = -log sum_{j in P(i)} q_ij                          dL_i/ds_ij = q_ij - [j in P(i)] q_ij / sum_{P(i)} q
 //   l_out (Khosla et al., 2020):
 //     L_i = -1/|P(i)| sum_{j in P(i)} log q_ij                 dL_i/ds_ij = q_ij - [j in P(i)] / |P(i)|
-//   soft, l_out for mixtures: labels y in [0, 1] are the probability of class 1, and w_ij = y_i y_j + (1 - y_i)(1 -
-//   y_j) is the probability that i and j are of one class, were both drawn from their labels:
-//     L_i = -1/W_i sum_{j != i} w_ij log q_ij, W_i = sum w_ij  dL_i/ds_ij = q_ij - w_ij / W_i
+//   soft, l_out for mixtures: a label y in [0, 1] is the probability of class 1, and w_ij that i and j, were both
+//   drawn from their labels, are of one class: w_ij = y_i y_j + (1 - y_i) (1 - y_j), W_i = sum_{j != i} w_ij
+//     L_i = -1/W_i sum_{j != i} w_ij log q_ij                  dL_i/ds_ij = q_ij - w_ij / W_i
 //   For labels of 0 and 1 soft is l_out.
 //
 //   loss = 1/N sum_i L_i;  df_i = dloss / (N T) sum_{j != i} (dL_i/ds_ij + dL_j/ds_ji) f_j
 //
 // The first two forms take the integer part of a label as its class, as the published code does: a mixture of attack
-// and genuine is class 0. An anchor without a positive (P(i) empty, W_i = 0) has L_i = 0 and no gradient of its own;
-// the mean is over all N in any case, so losses of batches of one size are comparable. N = 0 is an error. Sums are f64
-// in index order, exponentials are taken relative to the row's maximum: finite for every finite s. Deterministic: one
-// work item per anchor. Backward recomputes s instead of keeping an N x N matrix.
+// and genuine is class 0.
+//
+// An anchor without a positive (P(i) empty, W_i = 0) has L_i = 0 and no gradient of its own; the mean is over all N in
+// any case, so that losses of batches of one size are comparable. N = 0 is an error.
+//
+// Sums are f64 in index order, exponentials are taken relative to the row's maximum: finite for every finite s.
+// Deterministic: one work item per anchor. Backward recomputes s instead of keeping an N x N matrix.
 #pragma once
 #include "engine/base.h"
 
