@@ -74,7 +74,7 @@ std::string nearest_key(const std::string& key, const std::vector<Option>& table
 
 std::string expected(const Option& o) {
   const Allowed& a = o.allowed;
-  const auto number = [&](std::string what) {
+  const auto number = [&](const std::string& what) {
     const bool low = std::isfinite(a.low), high = std::isfinite(a.high);
     if (low && high)
       return what + str(a.low_excluded ? " above " : " from ", a.low, a.low_excluded ? ", at most " : " to ", a.high);
