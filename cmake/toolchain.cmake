@@ -14,14 +14,14 @@ if(BONAFIDE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 add_library(bonafide_flags INTERFACE)
-target_include_directories(bonafide_flags INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
+target_include_directories(bonafide_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
 target_compile_definitions(bonafide_flags INTERFACE BF_CHECKED=$<BOOL:${BONAFIDE_CHECKED}>)
 target_compile_options(bonafide_flags INTERFACE
   -Wall -Wextra -Wshadow -Wno-missing-field-initializers
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # GCC 12 sees overlap in std::string concatenation where there is none (PR 105651)
   -fno-math-errno -fno-trapping-math       # nobody reads errno or the FP flags; values do not change
   -ffp-contract=fast                       # ISO mode turns FMA off; the kernels want it
-  -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=) # error messages name files as the repository does
+  -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=) # error messages name files as the repository does
 if(BONAFIDE_WERROR)
   target_compile_options(bonafide_flags INTERFACE -Werror)
 endif()

@@ -17,10 +17,10 @@ namespace bonafide {
 // Where attack begins: score >= value is an attack.
 struct ModelThreshold {
   double value = 0.5;
-  std::string criterion;  // "eer", "bpcer@5%", …
-  std::string data;       // SHA-256 or other digest of the list it was found on
+  std::string criterion;  // "eer"
+  std::string data;       // digest of the list it was found on (engine/digest.h)
   std::int64_t genuine = 0, attacks = 0;
-  double low = 0, high = 0;  // interval within which the criterion cannot tell thresholds apart
+  double low = 0, high = 0;  // 95 % bootstrap interval of the value
 };
 
 struct ModelInfo {

@@ -9,6 +9,7 @@
 #include "data/augment.h"
 #include "apps/common/scoring.h"
 #include "data/cutmix.h"
+#include "data/metrics/bootstrap.h"
 #include "data/images/decode.h"
 #include "data/images/simulate.h"
 #include "engine/digest.h"
@@ -18,6 +19,8 @@
 
 namespace bonafide {
 namespace {
+
+constexpr const char* kUnknownLicence = "unknown; published ConvNeXt-V2 weights are CC-BY-NC-4.0";
 
 int workers(std::int64_t asked) {
   return asked >= 0 ? int(asked) : int(std::max(1u, std::thread::hardware_concurrency()));
@@ -67,6 +70,7 @@ PlanSettings plan_settings(const TrainConfig& c) {
     }
     s.simulate.partner = c.simulate.genuine_partner == "same" ? SimulateSettings::Partner::same_photo
                                                              : SimulateSettings::Partner::any;
+    s.simulate.donor = c.simulate.donor == "any" ? SimulateSettings::Donor::any : SimulateSettings::Donor::other_subject;
     s.simulate.steps_per_epoch = c.simulate.steps_per_epoch;
   }
   return s;
@@ -165,7 +169,7 @@ void Trainer::build_model() {
     const SafetensorsFile file(config_.model.pretrained);
     load_backbone(model_->parameters(), file);
     info_.start_weights = std::filesystem::path(config_.model.pretrained).filename().string();
-    info_.start_licence = file.metadata("license", "unknown; published ConvNeXt-V2 weights are CC-BY-NC-4.0");
+    info_.start_licence = file.metadata("license", kUnknownLicence);
     info_.start_digest = file_digest(config_.model.pretrained);
   }
   optimizer_ = std::make_unique<Optimizer>(model_->parameters(), optimizer_config(config_.optimizer));
@@ -247,8 +251,8 @@ Validation Trainer::validate() {
   v.selected = config_.select.metric == "val.auc"   ? 1 - r.auc
                : config_.select.metric == "val.eer" ? r.eer.value
                                                     : worst_apcer_at_bpcer5(r);
-  info_.threshold = ModelThreshold{r.eer.threshold, "eer of " + validation_->origin, validation_digest_, r.genuine, r.attacks,
-                                   r.eer.threshold, r.eer.threshold};
+  const auto [low, high] = eer_threshold_interval(scores, labels, std::uint64_t(config_.seed));
+  info_.threshold = ModelThreshold{r.eer.threshold, "eer", validation_digest_, r.genuine, r.attacks, low, high};
   return v;
 }
 
@@ -296,6 +300,9 @@ void Trainer::init_from(const std::string& model_file) {
   load_strict(model_->parameters(), file);
   if (ema_) *ema_ = Ema(model_->parameters(), config_.trainer.ema);
   info_.start_weights = std::filesystem::path(model_file).filename().string();
+  // What the first weights allow holds for all that comes of them. Published state dicts say nothing.
+  info_.start_licence = file.metadata().count("bonafide.format") ? ModelInfo::from_metadata(file.metadata(), model_file).start_licence
+                                                                 : file.metadata("license", kUnknownLicence);
   info_.start_digest = file_digest(model_file);
 }
 
