@@ -30,8 +30,16 @@ struct Case {
   std::vector<float> f, b, df, db, filter, sums;
 
   explicit Case(const benchmark::State& s)
-      : N(s.range(0)), S(int(s.range(1))), C(int(s.range(2))), x(std::size_t(N * S * S * C)), y(x.size()), dx(x.size()),
-        f(std::size_t(C) * 49), b(std::size_t(C), 0.5f), df(f.size()), db(b.size()),
+      : N(s.range(0)),
+        S(int(s.range(1))),
+        C(int(s.range(2))),
+        x(std::size_t(N * S * S * C)),
+        y(x.size()),
+        dx(x.size()),
+        f(std::size_t(C) * 49),
+        b(std::size_t(C), 0.5f),
+        df(f.size()),
+        db(b.size()),
         filter(std::size_t(kernels::depthwise_conv_filter_workspace(C))),
         sums(std::size_t(kernels::depthwise_conv_weight_workspace(N, S, S, C))) {
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = T(float(i % 17) - 8), y[i] = T(float(i % 13) - 6);
@@ -44,7 +52,8 @@ struct Case {
     if (p == data)
       cpu::depthwise_conv_bwd_data<T>({.dy = y, .f = f, .dx = dx, .workspace = filter, .N = N, .H = S, .W = S, .C = C});
     if (p == weight)
-      cpu::depthwise_conv_bwd_weight<T>({.dy = y, .x = x, .df = df, .db = db, .workspace = sums, .N = N, .H = S, .W = S, .C = C});
+      cpu::depthwise_conv_bwd_weight<T>(
+          {.dy = y, .x = x, .df = df, .db = db, .workspace = sums, .N = N, .H = S, .W = S, .C = C});
   }
   // One element of each result against the formula: the values are small integers, so f32 sums are exact.
   void verify(Pass p) {
@@ -67,8 +76,8 @@ struct Case {
       run(p);
       got = df[std::size_t(c * 49 + 3 * 7 + 2)];
     }
-    BF_CHECK(std::abs(got - want) <= 1e-4 * std::abs(want) + std::abs(want) * (sizeof(T) == 2 ? 0.008 : 0), "pass ", int(p),
-             " gave ", got, ", expected ", want);
+    BF_CHECK(std::abs(got - want) <= 1e-4 * std::abs(want) + std::abs(want) * (sizeof(T) == 2 ? 0.008 : 0), "pass ",
+             int(p), " gave ", got, ", expected ", want);
   }
 };
 
@@ -102,18 +111,22 @@ void onednn(benchmark::State& state) {
   };
   if (p == fwd) {
     memory F(forward.weights_desc(), eng);
-    loop(convolution_forward(forward), {{DNNL_ARG_SRC, X}, {DNNL_ARG_WEIGHTS, F}, {DNNL_ARG_BIAS, B}, {DNNL_ARG_DST, Y}});
+    loop(convolution_forward(forward),
+         {{DNNL_ARG_SRC, X}, {DNNL_ARG_WEIGHTS, F}, {DNNL_ARG_BIAS, B}, {DNNL_ARG_DST, Y}});
   } else if (p == data) {
-    const convolution_backward_data::primitive_desc pd({algorithm::convolution_direct, x, f, x, one, pad, pad}, eng, forward);
+    const convolution_backward_data::primitive_desc pd({algorithm::convolution_direct, x, f, x, one, pad, pad}, eng,
+                                                       forward);
     memory F(pd.weights_desc(), eng);
     loop(convolution_backward_data(pd), {{DNNL_ARG_DIFF_SRC, X}, {DNNL_ARG_WEIGHTS, F}, {DNNL_ARG_DIFF_DST, Y}});
   } else {
-    const convolution_backward_weights::primitive_desc pd({algorithm::convolution_direct, x, f, b, x, one, pad, pad}, eng, forward);
+    const convolution_backward_weights::primitive_desc pd({algorithm::convolution_direct, x, f, b, x, one, pad, pad},
+                                                          eng, forward);
     memory F(pd.diff_weights_desc(), eng);
     loop(convolution_backward_weights(pd),
          {{DNNL_ARG_SRC, X}, {DNNL_ARG_DIFF_WEIGHTS, F}, {DNNL_ARG_DIFF_BIAS, B}, {DNNL_ARG_DIFF_DST, Y}});
   }
-  state.counters["flops"] = benchmark::Counter(98.0 * double(c.x.size()), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["flops"] =
+      benchmark::Counter(98.0 * double(c.x.size()), benchmark::Counter::kIsIterationInvariantRate);
 }
 
 BENCHMARK(ours<float, fwd>)->Apply(shapes);

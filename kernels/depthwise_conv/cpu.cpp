@@ -1,12 +1,13 @@
 // kernels/depthwise_conv/cpu.cpp — depthwise 7x7 on the CPU.
 //
-// A row of the image is cut into tiles of at most 8 columns. For one vector of channels the kernels see dense f32 pixels:
-// `pack_row` copies a row of the NHWC image to a ring of rows on the stack, widening bf16 and filling the lanes beyond C.
-// What that costs (a load and a store for 49 multiply-adds) buys inner loops with constant addresses, no masks, no
-// conversions and none of the cache conflicts of a power-of-two pixel stride. The rows of a band and their halo stay in L1.
+// A row of the image is cut into tiles of at most 8 columns. For one vector of channels the kernels see dense f32
+// pixels: `pack_row` copies a row of the NHWC image to a ring of rows on the stack, widening bf16 and filling the lanes
+// beyond C. What that costs (a load and a store for 49 multiply-adds) buys inner loops with constant addresses, no
+// masks, no conversions and none of the cache conflicts of a power-of-two pixel stride. The rows of a band and their
+// halo stay in L1.
 //
-// Tiles know at compile time on which sides the image ends: taps that fall on the padding are never computed. On the maps
-// of the last stages (3 x 3, 2 x 2) these are most of the 49.
+// Tiles know at compile time on which sides the image ends: taps that fall on the padding are never computed. On the
+// maps of the last stages (3 x 3, 2 x 2) these are most of the 49.
 #include "kernels/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -54,7 +55,8 @@ struct Panel {
   }
   int columns() const { return x1 - x0; }
   int in_columns() const { return in_x1 - in_x0; }
-  // Rows of the result that are computed at a time: all of them, or an even number that leaves room for 6 more to be read.
+  // Rows of the result that are computed at a time: all of them, or an even number that leaves room for 6 more to be
+  // read.
   int band_rows(int H) const {
     if (2 * H * in_columns() <= kBandPixels) return H;
     return std::max(kLeastBand, (kBandPixels / in_columns() - 2 * kPad) / 4 * 2);
@@ -170,7 +172,7 @@ class Rows {
 struct ConvTile {
   const float* const* rows;  // rows[u - first]: row u of the input
   const float* filter;
-  float* out;  // the tile's first column in row y0
+  float* out;                               // the tile's first column in row y0
   int H, y0, y1, first, column, out_pitch;  // column: of the tile within the rows, and pitches, in floats
 };
 struct WeightTile {
@@ -291,7 +293,7 @@ TileFns choose(int width, std::integer_sequence<int, kWidths...>) {
 }
 inline TileFns tile_fns(const Cut& cut, int t) {
   const int width = cut.tile_begin(t + 1) - cut.tile_begin(t);
-  const auto any = std::make_integer_sequence<int, 8>();        // widths 1 .. 8
+  const auto any = std::make_integer_sequence<int, 8>();         // widths 1 .. 8
   const auto neighbours = std::make_integer_sequence<int, 5>();  // widths 4 .. 8
   const bool first = t == 0, last = t + 1 == cut.tiles;
   if (first && last) return choose<0, 0>(width, any);
@@ -319,7 +321,7 @@ struct PanelTiles {
 
 // Whether the last vector of channels may leave half of itself idle, so that two images can share it (see pack_filter).
 template <class Part>
-constexpr bool kMayShare = kWide && std::is_same_v<Part, First>;
+constexpr bool kMayShare = kWide&& std::is_same_v<Part, First>;
 
 // Rows [begin, end) of one panel of one image, or of two in the halves of the vectors; in and out point at the channel.
 template <class T, class Part>
@@ -363,11 +365,11 @@ HWY_INLINE V sum_of(const float* packed, int pixels) {
   return pixels % 2 ? hn::Add(hn::Add(even, odd), hn::Load(d, packed + (pixels - 1) * kLanes)) : hn::Add(even, odd);
 }
 
-// `count` images `stride` elements apart (or pairs of them, in the halves of the vectors); x and dy point at the channel.
-// Images so small that several fit are packed together, so that the sums stay in registers.
+// `count` images `stride` elements apart (or pairs of them, in the halves of the vectors); x and dy point at the
+// channel. Images so small that several fit are packed together, so that the sums stay in registers.
 template <class T, class Part>
-HWY_INLINE void weight_images(Part part, const T* x, const T* dy, std::int64_t count, std::int64_t stride, const Cut& cut,
-                              int C, float* sums) {
+HWY_INLINE void weight_images(Part part, const T* x, const T* dy, std::int64_t count, std::int64_t stride,
+                              const Cut& cut, int C, float* sums) {
   alignas(64) float xs[kInPixels * kLanes];
   alignas(64) float dys[kOutPixels * kLanes];
   const std::int64_t row = std::int64_t(cut.W) * C;
@@ -392,7 +394,8 @@ HWY_INLINE void weight_images(Part part, const T* x, const T* dy, std::int64_t c
           }
         add_to(sum_of(dys, images * (y1 - y0) * panel.columns()), sums + kTaps * kTaps * kDepthwiseBlock);
         for (const auto& t : tiles)
-          t.fns.weight({rows.at(), dys + t.out, sums, images, cut.H, y0, y1, rows.first(), t.in, dy_pitch, x_image, dy_image});
+          t.fns.weight(
+              {rows.at(), dys + t.out, sums, images, cut.H, y0, y1, rows.first(), t.in, dy_pitch, x_image, dy_image});
       }
     }
   }
@@ -418,8 +421,12 @@ void weight(const WeightArgs<T>& a, const Cut& cut, int c0) {
   });
 }
 
-void conv_f32(const ConvArgs<float>& a, const Cut& cut, const Panel& p, int begin, int end) { conv(a, cut, p, begin, end); }
-void conv_bf16(const ConvArgs<bf16>& a, const Cut& cut, const Panel& p, int begin, int end) { conv(a, cut, p, begin, end); }
+void conv_f32(const ConvArgs<float>& a, const Cut& cut, const Panel& p, int begin, int end) {
+  conv(a, cut, p, begin, end);
+}
+void conv_bf16(const ConvArgs<bf16>& a, const Cut& cut, const Panel& p, int begin, int end) {
+  conv(a, cut, p, begin, end);
+}
 void weight_f32(const WeightArgs<float>& a, const Cut& cut, int c0) { weight(a, cut, c0); }
 void weight_bf16(const WeightArgs<bf16>& a, const Cut& cut, int c0) { weight(a, cut, c0); }
 
@@ -445,7 +452,8 @@ std::int64_t check_shape(const A& a) {
   return a.N * a.H * a.W * a.C;
 }
 void check_filter(std::int64_t len, int C) {
-  BF_CHECK(len == std::int64_t(C) * kTaps * kTaps, "depthwise_conv: the filter has ", len, " elements, expected 49 x ", C);
+  BF_CHECK(len == std::int64_t(C) * kTaps * kTaps, "depthwise_conv: the filter has ", len, " elements, expected 49 x ",
+           C);
 }
 void check_workspace(std::int64_t len, std::int64_t want) {
   BF_CHECK(len >= want, "depthwise_conv: workspace of ", len, " floats, expected ", want);
@@ -465,14 +473,16 @@ template <class T>
 void check(const DepthwiseConvBwdData<T>& a) {
   const auto n = check_shape(a);
   if (a.dx_mode == GradMode::skip) return;
-  BF_CHECK(a.dy.len == n && a.dx.len == n, "depthwise_conv: dy has ", a.dy.len, ", dx ", a.dx.len, " elements, expected ", n);
+  BF_CHECK(a.dy.len == n && a.dx.len == n, "depthwise_conv: dy has ", a.dy.len, ", dx ", a.dx.len,
+           " elements, expected ", n);
   check_filter(a.f.len, a.C);
   check_workspace(a.workspace.len, depthwise_conv_filter_workspace(a.C));
 }
 template <class T>
 void check(const DepthwiseConvBwdWeight<T>& a) {
   const auto n = check_shape(a);
-  BF_CHECK(a.dy.len == n && a.x.len == n, "depthwise_conv: dy has ", a.dy.len, ", x ", a.x.len, " elements, expected ", n);
+  BF_CHECK(a.dy.len == n && a.x.len == n, "depthwise_conv: dy has ", a.dy.len, ", x ", a.x.len, " elements, expected ",
+           n);
   if (a.df_mode != GradMode::skip) check_filter(a.df.len, a.C);
   BF_CHECK(a.db_mode == GradMode::skip || a.db.len == a.C, "depthwise_conv: db of ", a.db.len, " for C=", a.C);
   check_workspace(a.workspace.len, depthwise_conv_weight_workspace(a.N, a.H, a.W, a.C));
@@ -481,8 +491,8 @@ void check(const DepthwiseConvBwdWeight<T>& a) {
 namespace cpu {
 namespace {
 
-// [C][49] -> [blocks][50][16], the last row of a block its bias. `flip` turns the filter by 180 degrees. A last block of
-// at most 8 channels is repeated in its upper half, for a second image.
+// [C][49] -> [blocks][50][16], the last row of a block its bias. `flip` turns the filter by 180 degrees. A last block
+// of at most 8 channels is repeated in its upper half, for a second image.
 void pack_filter(Span<const float> f, Span<const float> b, int C, bool flip, Span<float> out) {
   constexpr int k = kTaps * kTaps, kHalf = kDepthwiseBlock / 2;
   for (int l = 0; l < ceil_div(C, kDepthwiseBlock) * kDepthwiseBlock; ++l) {
@@ -500,20 +510,25 @@ template <class T>
 void convolve(const T* in, const float* filter, T* out, bool add, std::int64_t N, int H, int W, int C) {
   const Cut cut{H, W};
   const std::int64_t image = std::int64_t(H) * W * C, sets = ceil_div<std::int64_t>(N, 2) * cut.panels;
-  const int strips = sets >= 16 ? 1 : int(std::min<std::int64_t>(ceil_div(H, 14), 16 / std::max<std::int64_t>(1, sets)));
+  const int strips =
+      sets >= 16 ? 1 : int(std::min<std::int64_t>(ceil_div(H, 14), 16 / std::max<std::int64_t>(1, sets)));
   parallel_for(sets * strips, [&](std::int64_t item) {
     const int strip = int(item % strips), panel = int(item / strips % cut.panels);
     const std::int64_t n = item / strips / cut.panels * 2;
     const ConvArgs<T> a{in + n * image, filter, out + n * image, int(std::min<std::int64_t>(2, N - n)), C, add};
     const int begin = strip * H / strips, end = (strip + 1) * H / strips;
-    if constexpr (std::is_same_v<T, float>) HWY_DYNAMIC_DISPATCH(conv_f32)(a, cut, Panel(cut, panel), begin, end);
-    else HWY_DYNAMIC_DISPATCH(conv_bf16)(a, cut, Panel(cut, panel), begin, end);
+    if constexpr (std::is_same_v<T, float>)
+      HWY_DYNAMIC_DISPATCH(conv_f32)(a, cut, Panel(cut, panel), begin, end);
+    else
+      HWY_DYNAMIC_DISPATCH(conv_bf16)(a, cut, Panel(cut, panel), begin, end);
   });
 }
 
 void write_grad(float& out, float v, GradMode mode) {
-  if (mode == GradMode::add) out += v;
-  else if (mode == GradMode::write) out = v;
+  if (mode == GradMode::add)
+    out += v;
+  else if (mode == GradMode::write)
+    out = v;
 }
 
 }  // namespace
@@ -542,10 +557,13 @@ void depthwise_conv_bwd_weight(const DepthwiseConvBwdWeight<T>& a) {
   const std::int64_t image = std::int64_t(a.H) * a.W * a.C, piece_floats = depthwise_conv_filter_workspace(a.C);
   parallel_for(pieces * blocks, [&](std::int64_t i) {
     const std::int64_t p = i / blocks, n0 = p * a.N / pieces, n1 = (p + 1) * a.N / pieces;
-    const WeightArgs<T> w{a.dy.ptr + n0 * image, a.x.ptr + n0 * image, a.workspace.ptr + p * piece_floats, n1 - n0, a.C};
+    const WeightArgs<T> w{a.dy.ptr + n0 * image, a.x.ptr + n0 * image, a.workspace.ptr + p * piece_floats, n1 - n0,
+                          a.C};
     const int c0 = int(i % blocks) * kDepthwiseBlock;
-    if constexpr (std::is_same_v<T, float>) HWY_DYNAMIC_DISPATCH(weight_f32)(w, cut, c0);
-    else HWY_DYNAMIC_DISPATCH(weight_bf16)(w, cut, c0);
+    if constexpr (std::is_same_v<T, float>)
+      HWY_DYNAMIC_DISPATCH(weight_f32)(w, cut, c0);
+    else
+      HWY_DYNAMIC_DISPATCH(weight_bf16)(w, cut, c0);
   });
   parallel_for(blocks, [&](std::int64_t block) {
     float sums[kDepthwiseBlockFloats] = {};

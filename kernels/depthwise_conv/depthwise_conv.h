@@ -1,4 +1,5 @@
-// kernels/depthwise_conv/depthwise_conv.h — depthwise 7x7 convolution, stride 1, zero padding 3. No Tensor, no autograd.
+// kernels/depthwise_conv/depthwise_conv.h — depthwise 7x7 convolution, stride 1, zero padding 3. No Tensor, no
+// autograd.
 //
 //   forward    y[n,h,w,c]   = b[c] + sum_{i,j} x[n, h+i-3, w+j-3, c] * f[c,i,j]        i, j = 0..6; x is 0 outside
 //   data       dx[n,h,w,c]  = sum_{i,j} dy[n, h+3-i, w+3-j, c] * f[c,i,j]

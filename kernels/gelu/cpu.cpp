@@ -69,8 +69,10 @@ template <class T>
 void gelu_fwd(const GeluFwd<T>& a) {
   check(a);
   parallel_ranges(a.x.len, kGrain, [&](std::int64_t i, std::int64_t end) {
-    if constexpr (std::is_same_v<T, float>) HWY_DYNAMIC_DISPATCH(fwd_f32)(a.x.ptr + i, a.y.ptr + i, end - i);
-    else HWY_DYNAMIC_DISPATCH(fwd_bf16)(a.x.ptr + i, a.y.ptr + i, end - i);
+    if constexpr (std::is_same_v<T, float>)
+      HWY_DYNAMIC_DISPATCH(fwd_f32)(a.x.ptr + i, a.y.ptr + i, end - i);
+    else
+      HWY_DYNAMIC_DISPATCH(fwd_bf16)(a.x.ptr + i, a.y.ptr + i, end - i);
   });
 }
 template <class T>
@@ -80,8 +82,10 @@ void gelu_bwd(const GeluBwd<T>& a) {
   const bool add = a.dx_mode == GradMode::add;
   parallel_ranges(a.x.len, kGrain, [&](std::int64_t i, std::int64_t end) {
     const T *dy = a.dy.ptr + i, *x = a.x.ptr + i;
-    if constexpr (std::is_same_v<T, float>) HWY_DYNAMIC_DISPATCH(bwd_f32)(dy, x, a.dx.ptr + i, add, end - i);
-    else HWY_DYNAMIC_DISPATCH(bwd_bf16)(dy, x, a.dx.ptr + i, add, end - i);
+    if constexpr (std::is_same_v<T, float>)
+      HWY_DYNAMIC_DISPATCH(bwd_f32)(dy, x, a.dx.ptr + i, add, end - i);
+    else
+      HWY_DYNAMIC_DISPATCH(bwd_bf16)(dy, x, a.dx.ptr + i, add, end - i);
   });
 }
 

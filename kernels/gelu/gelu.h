@@ -3,8 +3,8 @@
 //   forward    y  = x Phi(x)                   Phi(x) = (1 + erf(x / sqrt 2)) / 2, the normal distribution function
 //   backward   dx = dy (Phi(x) + x phi(x))     phi(x) = exp(-x^2 / 2) / sqrt(2 pi)
 //
-// x, y, dy, dx: any number of elements, stored as T. Arithmetic is f32. |y - exact| <= 3e-7 max(1, |x|) and the same for
-// the derivative (tests/host/test_gelu.cpp measures it). +-inf and NaN give what the formula's limits give.
+// x, y, dy, dx: any number of elements, stored as T. Arithmetic is f32. |y - exact| <= 3e-7 max(1, |x|) and the same
+// for the derivative (tests/host/test_gelu.cpp measures it). +-inf and NaN give what the formula's limits give.
 // Deterministic: elements are independent.
 #pragma once
 #include "engine/base.h"

@@ -20,13 +20,15 @@ using namespace kernels::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-// Calls f(part, c, count) for groups of `count` neighbouring vectors of channels: an integral_constant, 4 while they last.
+// Calls f(part, c, count) for groups of `count` neighbouring vectors of channels: an integral_constant, 4 while they
+// last.
 template <class F>
 HWY_INLINE void for_channel_groups(int C, F&& f) {
   const int lanes = int(hn::Lanes(D()));
   int c = 0;
   for (; c + 4 * lanes <= C; c += 4 * lanes) f(Whole{}, c, std::integral_constant<int, 4>());
-  for_vectors(D(), C - c, [&](auto part, std::int64_t i) HWY_ATTR { f(part, c + int(i), std::integral_constant<int, 1>()); });
+  for_vectors(D(), C - c,
+              [&](auto part, std::int64_t i) HWY_ATTR { f(part, c + int(i), std::integral_constant<int, 1>()); });
 }
 
 // M of one sample.
@@ -118,7 +120,8 @@ void bwd(const GrnBwd<T>& a, std::int64_t n) {
     V of_dy[k], of_x[k];
     for (int i = 0; i < k; ++i) {
       const int at = c + i * lanes;
-      const V g = part.load(d, G + at), s = part.load(d, S + at), gm = part.load(d, gamma + at), N = hn::Mul(g, inverse);
+      const V g = part.load(d, G + at), s = part.load(d, S + at), gm = part.load(d, gamma + at),
+              N = hn::Mul(g, inverse);
       of_dy[i] = hn::MulAdd(gm, N, hn::Set(d, 1.0f));
       const V dG = hn::MulSub(hn::Mul(gm, s), inverse, shared);
       of_x[i] = hn::IfThenElseZero(hn::Gt(g, hn::Zero(d)), hn::Div(dG, g));
@@ -182,8 +185,10 @@ template <class T>
 void grn_fwd(const GrnFwd<T>& a) {
   check(a);
   parallel_for(a.samples, [&](std::int64_t n) {
-    if constexpr (std::is_same_v<T, float>) HWY_DYNAMIC_DISPATCH(fwd_f32)(a, n);
-    else HWY_DYNAMIC_DISPATCH(fwd_bf16)(a, n);
+    if constexpr (std::is_same_v<T, float>)
+      HWY_DYNAMIC_DISPATCH(fwd_f32)(a, n);
+    else
+      HWY_DYNAMIC_DISPATCH(fwd_bf16)(a, n);
   });
 }
 
@@ -192,8 +197,10 @@ void grn_bwd(const GrnBwd<T>& a) {
   check(a);
   if (a.dx_mode == GradMode::skip && a.dgamma_mode == GradMode::skip && a.dbeta_mode == GradMode::skip) return;
   parallel_for(a.samples, [&](std::int64_t n) {
-    if constexpr (std::is_same_v<T, float>) HWY_DYNAMIC_DISPATCH(bwd_f32)(a, n);
-    else HWY_DYNAMIC_DISPATCH(bwd_bf16)(a, n);
+    if constexpr (std::is_same_v<T, float>)
+      HWY_DYNAMIC_DISPATCH(bwd_f32)(a, n);
+    else
+      HWY_DYNAMIC_DISPATCH(bwd_bf16)(a, n);
   });
   const std::int64_t C = a.C;
   const auto reduce = [&](Span<float> out, GradMode mode, std::int64_t offset) {

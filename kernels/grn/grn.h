@@ -9,9 +9,9 @@
 //              dx = dy (1 + gamma_c N_c) + dG_c x / G_c        (the last term is 0 where G_c = 0)
 //              dgamma_c = sum_samples S_c N_c,  dbeta_c = sum_samples B_c
 //
-// x, y, dy, dx: [samples, HW, C] stored as T. gamma, beta, their gradients and G [samples, C] are f32; so is arithmetic.
-// Deterministic: a sample's sums run over its pixels in pieces of kGrnPieceRows, in order; parameter gradients over the
-// samples in order.
+// x, y, dy, dx: [samples, HW, C] stored as T. gamma, beta, their gradients and G [samples, C] are f32; so is
+// arithmetic. Deterministic: a sample's sums run over its pixels in pieces of kGrnPieceRows, in order; parameter
+// gradients over the samples in order.
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"

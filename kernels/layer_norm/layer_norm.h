@@ -1,13 +1,14 @@
 // kernels/layer_norm/layer_norm.h — LayerNorm over the last axis. Raw API: no Tensor, no autograd.
 //
-//   forward    y  = (x - mean) * rstd * gamma + beta          mean, rstd: over the C values of a row, eps inside the root
-//   backward   g  = dy * gamma,  xh = (x - mean) * rstd
+//   forward    y  = (x - mean) * rstd * gamma + beta          mean, rstd: over the C values of a row, eps inside the
+//   root backward   g  = dy * gamma,  xh = (x - mean) * rstd
 //              dx = rstd * (g - mean_C(g) - xh * mean_C(g * xh))
 //              dgamma = sum_rows(dy * xh),  dbeta = sum_rows(dy)
 //
 // x, y, dy, dx: [rows, C] stored as T (NHWC pixels). gamma, beta, their gradients, mean, rstd: f32. Arithmetic is f32.
 // The variance takes two passes: E[x^2] - E[x]^2 loses all digits once |mean| >> std. Deterministic: rows are
-// independent; parameter gradients are summed within pieces of the rows that depend on `rows` alone, then over the pieces.
+// independent; parameter gradients are summed within pieces of the rows that depend on `rows` alone, then over the
+// pieces.
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
@@ -53,7 +54,8 @@ constexpr Cost layer_norm_fwd_cost(std::int64_t rows, int C) {
 template <class T>
 constexpr Cost layer_norm_bwd_cost(std::int64_t rows, int C) {
   const double n = double(rows) * C, part = double(layer_norm_bwd_workspace(rows, C));
-  return {2.0 * sizeof(T) * n + 8.0 * double(rows) + 4.0 * C + 4.0 * part, sizeof(T) * n + 4.0 * part + 8.0 * C, 14.0 * n};
+  return {2.0 * sizeof(T) * n + 8.0 * double(rows) + 4.0 * C + 4.0 * part, sizeof(T) * n + 4.0 * part + 8.0 * C,
+          14.0 * n};
 }
 
 template <class T>

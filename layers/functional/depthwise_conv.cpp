@@ -21,15 +21,29 @@ struct DepthwiseConvNode final : Node {
     for_storage(name(), x.dtype(), [&]<class T>(T) {
       if (dx.mode != GradMode::skip) {
         const Tensor work = workspace(x.context(), kernels::depthwise_conv_filter_workspace(C));
-        kernels::cpu::depthwise_conv_bwd_data<T>({.dy = dy.cspan<T>(), .f = weight.cspan(), .dx = dx.span<T>(),
-                                                  .dx_mode = dx.mode, .workspace = work.span(),
-                                                  .N = N, .H = H, .W = W, .C = C});
+        kernels::cpu::depthwise_conv_bwd_data<T>({.dy = dy.cspan<T>(),
+                                                  .f = weight.cspan(),
+                                                  .dx = dx.span<T>(),
+                                                  .dx_mode = dx.mode,
+                                                  .workspace = work.span(),
+                                                  .N = N,
+                                                  .H = H,
+                                                  .W = W,
+                                                  .C = C});
       }
       if (df.mode != GradMode::skip || db.mode != GradMode::skip) {
         const Tensor work = workspace(x.context(), kernels::depthwise_conv_weight_workspace(N, H, W, C));
-        kernels::cpu::depthwise_conv_bwd_weight<T>({.dy = dy.cspan<T>(), .x = x.cspan<T>(), .df = df.span(), .db = db.span(),
-                                                    .df_mode = df.mode, .db_mode = db.mode, .workspace = work.span(),
-                                                    .N = N, .H = H, .W = W, .C = C});
+        kernels::cpu::depthwise_conv_bwd_weight<T>({.dy = dy.cspan<T>(),
+                                                    .x = x.cspan<T>(),
+                                                    .df = df.span(),
+                                                    .db = db.span(),
+                                                    .df_mode = df.mode,
+                                                    .db_mode = db.mode,
+                                                    .workspace = work.span(),
+                                                    .N = N,
+                                                    .H = H,
+                                                    .W = W,
+                                                    .C = C});
       }
     });
   }
@@ -40,14 +54,21 @@ struct DepthwiseConvNode final : Node {
 Tensor depthwise_conv(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Shape& s = x.shape();
   BF_CHECK(s.rank() == 4, "depthwise_conv: x ", s.str(), ", expected [N, H, W, C]");
-  BF_CHECK(weight.shape() == Shape({s[3], 1, 7, 7}), "depthwise_conv: weight ", weight.shape().str(), " for x ", s.str(),
-           ", expected [C, 1, 7, 7]");
+  BF_CHECK(weight.shape() == Shape({s[3], 1, 7, 7}), "depthwise_conv: weight ", weight.shape().str(), " for x ",
+           s.str(), ", expected [C, 1, 7, 7]");
   const int C = int(s[3]);
   Tensor y = Tensor::empty(x.context(), s, x.dtype());
   const Tensor work = workspace(x.context(), kernels::depthwise_conv_filter_workspace(C));
   for_storage("depthwise_conv", x.dtype(), [&]<class T>(T) {
-    kernels::cpu::depthwise_conv_fwd<T>({.x = x.cspan<T>(), .f = weight.cspan(), .b = bias.cspan(), .y = y.span<T>(),
-                                         .workspace = work.span(), .N = s[0], .H = int(s[1]), .W = int(s[2]), .C = C});
+    kernels::cpu::depthwise_conv_fwd<T>({.x = x.cspan<T>(),
+                                         .f = weight.cspan(),
+                                         .b = bias.cspan(),
+                                         .y = y.span<T>(),
+                                         .workspace = work.span(),
+                                         .N = s[0],
+                                         .H = int(s[1]),
+                                         .W = int(s[2]),
+                                         .C = C});
   });
   if (needs_grad(x.context(), x, weight, bias)) {
     auto n = std::make_shared<DepthwiseConvNode>();

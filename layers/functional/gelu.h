@@ -4,8 +4,8 @@
 
 namespace bonafide::fn {
 
-// y = x Phi(x) with the exact normal distribution function (not the tanh approximation); y has the shape and dtype of x.
-// Saves x for backward.
+// y = x Phi(x) with the exact normal distribution function (not the tanh approximation); y has the shape and dtype of
+// x. Saves x for backward.
 Tensor gelu(const Tensor& x);
 
 }  // namespace bonafide::fn

@@ -25,10 +25,21 @@ struct GrnNode final : Node {
     const int C = int(s[-1]);
     const Tensor work = Tensor::empty(x.context(), {kernels::grn_bwd_workspace(s[0], C)}, DType::f32, "workspace");
     for_storage(name(), x.dtype(), [&]<class T>(T) {
-      kernels::cpu::grn_bwd<T>({.dy = dy.cspan<T>(), .x = x.cspan<T>(), .gamma = gamma.cspan(), .G = G.cspan(),
-                                .dx = dx.span<T>(), .dgamma = dgamma.span(), .dbeta = dbeta.span(), .dx_mode = dx.mode,
-                                .dgamma_mode = dgamma.mode, .dbeta_mode = dbeta.mode, .workspace = work.span(),
-                                .samples = s[0], .HW = pixels(s), .C = C, .eps = eps});
+      kernels::cpu::grn_bwd<T>({.dy = dy.cspan<T>(),
+                                .x = x.cspan<T>(),
+                                .gamma = gamma.cspan(),
+                                .G = G.cspan(),
+                                .dx = dx.span<T>(),
+                                .dgamma = dgamma.span(),
+                                .dbeta = dbeta.span(),
+                                .dx_mode = dx.mode,
+                                .dgamma_mode = dgamma.mode,
+                                .dbeta_mode = dbeta.mode,
+                                .workspace = work.span(),
+                                .samples = s[0],
+                                .HW = pixels(s),
+                                .C = C,
+                                .eps = eps});
     });
   }
 };
@@ -42,8 +53,15 @@ Tensor grn(const Tensor& x, const Tensor& gamma, const Tensor& beta, float eps) 
   Tensor y = Tensor::empty(ctx, s, x.dtype());
   const Tensor G = Tensor::empty(ctx, {s[0], s[-1]});
   for_storage("grn", x.dtype(), [&]<class T>(T) {
-    kernels::cpu::grn_fwd<T>({.x = x.cspan<T>(), .gamma = gamma.cspan(), .beta = beta.cspan(), .y = y.span<T>(),
-                              .G = G.span(), .samples = s[0], .HW = pixels(s), .C = int(s[-1]), .eps = eps});
+    kernels::cpu::grn_fwd<T>({.x = x.cspan<T>(),
+                              .gamma = gamma.cspan(),
+                              .beta = beta.cspan(),
+                              .y = y.span<T>(),
+                              .G = G.span(),
+                              .samples = s[0],
+                              .HW = pixels(s),
+                              .C = int(s[-1]),
+                              .eps = eps});
   });
   if (needs_grad(ctx, x, gamma, beta)) {
     auto n = std::make_shared<GrnNode>();

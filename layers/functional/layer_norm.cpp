@@ -19,10 +19,20 @@ struct LayerNormNode final : Node {
     const Tensor work =
         Tensor::empty(x.context(), {kernels::layer_norm_bwd_workspace(rows, C)}, DType::f32, "workspace");
     for_storage(name(), x.dtype(), [&]<class T>(T) {
-      kernels::cpu::layer_norm_bwd<T>({.dy = dy.cspan<T>(), .x = x.cspan<T>(), .gamma = gamma.cspan(), .mean = mean.cspan(),
-                                       .rstd = rstd.cspan(), .dx = dx.span<T>(), .dgamma = dgamma.span(),
-                                       .dbeta = dbeta.span(), .dx_mode = dx.mode, .dgamma_mode = dgamma.mode,
-                                       .dbeta_mode = dbeta.mode, .workspace = work.span(), .rows = rows, .C = C});
+      kernels::cpu::layer_norm_bwd<T>({.dy = dy.cspan<T>(),
+                                       .x = x.cspan<T>(),
+                                       .gamma = gamma.cspan(),
+                                       .mean = mean.cspan(),
+                                       .rstd = rstd.cspan(),
+                                       .dx = dx.span<T>(),
+                                       .dgamma = dgamma.span(),
+                                       .dbeta = dbeta.span(),
+                                       .dx_mode = dx.mode,
+                                       .dgamma_mode = dgamma.mode,
+                                       .dbeta_mode = dbeta.mode,
+                                       .workspace = work.span(),
+                                       .rows = rows,
+                                       .C = C});
     });
   }
 };
@@ -37,8 +47,15 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, floa
   Tensor y = Tensor::empty(ctx, s, x.dtype());
   const Tensor mean = Tensor::empty(ctx, {rows}), rstd = Tensor::empty(ctx, {rows});
   for_storage("layer_norm", x.dtype(), [&]<class T>(T) {
-    kernels::cpu::layer_norm_fwd<T>({.x = x.cspan<T>(), .gamma = gamma.cspan(), .beta = beta.cspan(), .y = y.span<T>(),
-                                     .mean = mean.span(), .rstd = rstd.span(), .rows = rows, .C = int(s[-1]), .eps = eps});
+    kernels::cpu::layer_norm_fwd<T>({.x = x.cspan<T>(),
+                                     .gamma = gamma.cspan(),
+                                     .beta = beta.cspan(),
+                                     .y = y.span<T>(),
+                                     .mean = mean.span(),
+                                     .rstd = rstd.span(),
+                                     .rows = rows,
+                                     .C = int(s[-1]),
+                                     .eps = eps});
   });
   if (needs_grad(ctx, x, gamma, beta)) {
     auto n = std::make_shared<LayerNormNode>();

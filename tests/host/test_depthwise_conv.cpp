@@ -19,11 +19,11 @@ struct Dims {
   int H, W, C;
   std::int64_t numel() const { return N * H * W * C; }
 };
-// No image, one pixel, maps smaller than the filter, every way to cut a row into tiles, channel counts around the vector
-// lengths, images that are cut into strips and panels.
-const Dims kDims[] = {{0, 4, 4, 8},   {1, 1, 1, 1},   {2, 2, 2, 17},  {67, 2, 2, 5},  {5, 3, 3, 33},  {3, 4, 5, 24},
-                      {2, 5, 6, 40},  {1, 7, 7, 16},  {2, 8, 8, 3},   {2, 1, 9, 7},   {1, 9, 1, 20},  {1, 3, 10, 31},
-                      {1, 4, 13, 9},  {2, 14, 14, 8}, {1, 6, 17, 15}, {1, 5, 25, 4},  {1, 28, 28, 2}, {1, 2, 71, 3},
+// No image, one pixel, maps smaller than the filter, every way to cut a row into tiles, channel counts around the
+// vector lengths, images that are cut into strips and panels.
+const Dims kDims[] = {{0, 4, 4, 8},   {1, 1, 1, 1},   {2, 2, 2, 17},  {67, 2, 2, 5}, {5, 3, 3, 33},  {3, 4, 5, 24},
+                      {2, 5, 6, 40},  {1, 7, 7, 16},  {2, 8, 8, 3},   {2, 1, 9, 7},  {1, 9, 1, 20},  {1, 3, 10, 31},
+                      {1, 4, 13, 9},  {2, 14, 14, 8}, {1, 6, 17, 15}, {1, 5, 25, 4}, {1, 28, 28, 2}, {1, 2, 71, 3},
                       {1, 50, 70, 1}, {1, 3, 140, 2}, {1, 230, 2, 1}};
 
 struct Ref {
@@ -66,13 +66,35 @@ Grads<T> run(const Buffer<T>& x, const Buffer<float>& f, const Buffer<float>& b,
     g.dx = Buffer<T>(s.numel(), start), g.df = Buffer<float>(49 * s.C, start), g.db = Buffer<float>(s.C, start);
   Buffer<float> filter(kernels::depthwise_conv_filter_workspace(s.C));
   Buffer<float> sums(kernels::depthwise_conv_weight_workspace(s.N, s.H, s.W, s.C));
-  kernels::cpu::depthwise_conv_fwd<T>({.x = x.cspan(), .f = f.cspan(), .b = b.cspan(), .y = g.y.span(),
-                                       .workspace = filter.span(), .N = s.N, .H = s.H, .W = s.W, .C = s.C});
-  kernels::cpu::depthwise_conv_bwd_data<T>({.dy = dy.cspan(), .f = f.cspan(), .dx = g.dx.span(), .dx_mode = mode,
-                                            .workspace = filter.span(), .N = s.N, .H = s.H, .W = s.W, .C = s.C});
-  kernels::cpu::depthwise_conv_bwd_weight<T>({.dy = dy.cspan(), .x = x.cspan(), .df = g.df.span(), .db = g.db.span(),
-                                              .df_mode = mode, .db_mode = mode, .workspace = sums.span(),
-                                              .N = s.N, .H = s.H, .W = s.W, .C = s.C});
+  kernels::cpu::depthwise_conv_fwd<T>({.x = x.cspan(),
+                                       .f = f.cspan(),
+                                       .b = b.cspan(),
+                                       .y = g.y.span(),
+                                       .workspace = filter.span(),
+                                       .N = s.N,
+                                       .H = s.H,
+                                       .W = s.W,
+                                       .C = s.C});
+  kernels::cpu::depthwise_conv_bwd_data<T>({.dy = dy.cspan(),
+                                            .f = f.cspan(),
+                                            .dx = g.dx.span(),
+                                            .dx_mode = mode,
+                                            .workspace = filter.span(),
+                                            .N = s.N,
+                                            .H = s.H,
+                                            .W = s.W,
+                                            .C = s.C});
+  kernels::cpu::depthwise_conv_bwd_weight<T>({.dy = dy.cspan(),
+                                              .x = x.cspan(),
+                                              .df = g.df.span(),
+                                              .db = g.db.span(),
+                                              .df_mode = mode,
+                                              .db_mode = mode,
+                                              .workspace = sums.span(),
+                                              .N = s.N,
+                                              .H = s.H,
+                                              .W = s.W,
+                                              .C = s.C});
   filter.check_guards("filter workspace"), sums.check_guards("weight workspace");
   return g;
 }
@@ -98,7 +120,8 @@ TEST_CASE_TEMPLATE("depthwise_conv matches the double reference", T, float, bf16
   }
 }
 
-// Integers make every sum exact: no tolerance hides a tap that is off by one. Every width of a tile, every channel tail.
+// Integers make every sum exact: no tolerance hides a tap that is off by one. Every width of a tile, every channel
+// tail.
 TEST_CASE("depthwise_conv is exact on integers") {
   for (int W = 1; W <= 27; ++W) {
     const Dims s{2, 1 + W % 9, W, 1 + (W * 5) % 37};
@@ -146,21 +169,27 @@ TEST_CASE("depthwise_conv does not depend on the number of threads") {
 TEST_CASE("depthwise_conv explains wrong arguments") {
   Buffer<float> x(32), y(31), f(98), b(2), work(4000);
   const auto call = [&](Span<float> out, Span<float> filter, Span<float> bias, Span<float> w) {
-    kernels::cpu::depthwise_conv_fwd<float>({.x = x.cspan(), .f = filter, .b = bias, .y = out, .workspace = w, .N = 1, .H = 4, .W = 4, .C = 2});
+    kernels::cpu::depthwise_conv_fwd<float>(
+        {.x = x.cspan(), .f = filter, .b = bias, .y = out, .workspace = w, .N = 1, .H = 4, .W = 4, .C = 2});
   };
   expect_throw("y 31 elements, expected 32", [&] { call(y.span(), f.span(), b.span(), work.span()); });
-  expect_throw("filter has 97 elements, expected 49 x 2", [&] { call(x.span(), f.span().slice(0, 97), b.span(), work.span()); });
+  expect_throw("filter has 97 elements, expected 49 x 2",
+               [&] { call(x.span(), f.span().slice(0, 97), b.span(), work.span()); });
   expect_throw("bias of 1 for C=2", [&] { call(x.span(), f.span(), b.span().slice(0, 1), work.span()); });
-  expect_throw("workspace of 10 floats, expected 800", [&] { call(x.span(), f.span(), b.span(), work.span().slice(0, 10)); });
+  expect_throw("workspace of 10 floats, expected 800",
+               [&] { call(x.span(), f.span(), b.span(), work.span().slice(0, 10)); });
   Context ctx;
   const Tensor image = Tensor::zeros(ctx, {1, 4, 4, 2}), bias = Tensor::zeros(ctx, {2});
   expect_throw("expected [C, 1, 7, 7]", [&] { fn::depthwise_conv(image, Tensor::zeros(ctx, {2, 1, 5, 5}), bias); });
-  expect_throw("expected [N, H, W, C]", [&] { fn::depthwise_conv(Tensor::zeros(ctx, {4, 2}), Tensor::zeros(ctx, {2, 1, 7, 7}), bias); });
+  expect_throw("expected [N, H, W, C]", [&] {
+    fn::depthwise_conv(Tensor::zeros(ctx, {4, 2}), Tensor::zeros(ctx, {2, 1, 7, 7}), bias);
+  });
 }
 
 TEST_CASE("depthwise_conv gradient check") {
   Context ctx;
-  const Tensor x = random_leaf(ctx, {2, 5, 9, 6}, 1), w = random_leaf(ctx, {6, 1, 7, 7}, 2, 0, 0.2f), b = random_leaf(ctx, {6}, 3);
+  const Tensor x = random_leaf(ctx, {2, 5, 9, 6}, 1), w = random_leaf(ctx, {6, 1, 7, 7}, 2, 0, 0.2f),
+               b = random_leaf(ctx, {6}, 3);
   check_gradients({x, w, b}, [&] { return fn::depthwise_conv(fn::depthwise_conv(x, w, b), w, b); });
 }
 

@@ -16,7 +16,9 @@ namespace {
 
 double normal_cdf(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 double exact(double x) { return x * normal_cdf(x); }
-double exact_derivative(double x) { return normal_cdf(x) + x * std::exp(-x * x / 2) / std::sqrt(2 * 3.14159265358979323846); }
+double exact_derivative(double x) {
+  return normal_cdf(x) + x * std::exp(-x * x / 2) / std::sqrt(2 * 3.14159265358979323846);
+}
 
 template <class T>
 Buffer<T> forward(const Buffer<T>& x) {
@@ -123,7 +125,8 @@ TEST_CASE("gelu explains wrong arguments") {
   expect_throw("dx has 5", [&] { kernels::cpu::gelu_bwd<float>({.dy = a.cspan(), .x = a.cspan(), .dx = b.span()}); });
   Context ctx;
   const std::int32_t v[] = {1, 2};
-  expect_throw("expected f32 or bf16", [&] { fn::gelu(Tensor::from_host(ctx, {2}, std::span<const std::int32_t>(v))); });
+  expect_throw("expected f32 or bf16",
+               [&] { fn::gelu(Tensor::from_host(ctx, {2}, std::span<const std::int32_t>(v))); });
 }
 
 TEST_CASE("gelu gradient check") {

@@ -20,7 +20,7 @@ struct Dims {
   std::int64_t numel() const { return N * HW * C; }
 };
 // No samples, no pixels, one of each, one past a vector and past a group of vectors, several pieces of pixels.
-const Dims kDims[] = {{0, 4, 8},  {2, 0, 5},   {1, 1, 1},   {3, 4, 17},  {2, 9, 33},  {2, 7, 64},
+const Dims kDims[] = {{0, 4, 8},  {2, 0, 5},   {1, 1, 1},    {3, 4, 17},  {2, 9, 33},  {2, 7, 64},
                       {1, 5, 65}, {2, 25, 96}, {1, 49, 100}, {1, 600, 3}, {2, 257, 31}};
 constexpr double kEps = 1e-6;
 
@@ -68,17 +68,34 @@ struct Run {
 template <class T>
 Run<T> run(const Buffer<T>& x, const Buffer<float>& gamma, const Buffer<float>& beta, const Buffer<T>& dy, Dims s,
            std::array<GradMode, 3> modes = {GradMode::write, GradMode::write, GradMode::write}, float start = 0) {
-  Run<T> r{Buffer<T>(s.numel()), Buffer<T>(s.numel()), Buffer<float>(s.C), Buffer<float>(s.C), Buffer<float>(s.N * s.C)};
+  Run<T> r{Buffer<T>(s.numel()), Buffer<T>(s.numel()), Buffer<float>(s.C), Buffer<float>(s.C),
+           Buffer<float>(s.N * s.C)};
   if (modes[0] != GradMode::write) r.dx = Buffer<T>(s.numel(), start);
   if (modes[1] != GradMode::write) r.dgamma = Buffer<float>(s.C, start);
   if (modes[2] != GradMode::write) r.dbeta = Buffer<float>(s.C, start);
   Buffer<float> work(kernels::grn_bwd_workspace(s.N, s.C));
-  kernels::cpu::grn_fwd<T>({.x = x.cspan(), .gamma = gamma.cspan(), .beta = beta.cspan(), .y = r.y.span(), .G = r.G.span(),
-                            .samples = s.N, .HW = s.HW, .C = s.C});
-  kernels::cpu::grn_bwd<T>({.dy = dy.cspan(), .x = x.cspan(), .gamma = gamma.cspan(), .G = r.G.cspan(), .dx = r.dx.span(),
-                            .dgamma = r.dgamma.span(), .dbeta = r.dbeta.span(), .dx_mode = modes[0],
-                            .dgamma_mode = modes[1], .dbeta_mode = modes[2], .workspace = work.span(), .samples = s.N,
-                            .HW = s.HW, .C = s.C});
+  kernels::cpu::grn_fwd<T>({.x = x.cspan(),
+                            .gamma = gamma.cspan(),
+                            .beta = beta.cspan(),
+                            .y = r.y.span(),
+                            .G = r.G.span(),
+                            .samples = s.N,
+                            .HW = s.HW,
+                            .C = s.C});
+  kernels::cpu::grn_bwd<T>({.dy = dy.cspan(),
+                            .x = x.cspan(),
+                            .gamma = gamma.cspan(),
+                            .G = r.G.cspan(),
+                            .dx = r.dx.span(),
+                            .dgamma = r.dgamma.span(),
+                            .dbeta = r.dbeta.span(),
+                            .dx_mode = modes[0],
+                            .dgamma_mode = modes[1],
+                            .dbeta_mode = modes[2],
+                            .workspace = work.span(),
+                            .samples = s.N,
+                            .HW = s.HW,
+                            .C = s.C});
   work.check_guards("workspace");
   return r;
 }
@@ -174,14 +191,23 @@ TEST_CASE("grn explains wrong arguments") {
   expect_throw("expected [N, ..., C]", [&] { fn::grn(seven, seven, seven); });
   Buffer<float> b(12), work(10);
   expect_throw("workspace of 10 floats, expected 12", [&] {
-    kernels::cpu::grn_bwd<float>({.dy = b.cspan(), .x = b.cspan(), .gamma = b.cspan().slice(0, 3), .G = b.cspan().slice(0, 6),
-                                  .dx = b.span(), .dgamma = b.span().slice(0, 3), .dbeta = b.span().slice(0, 3),
-                                  .workspace = work.span(), .samples = 2, .HW = 2, .C = 3});
+    kernels::cpu::grn_bwd<float>({.dy = b.cspan(),
+                                  .x = b.cspan(),
+                                  .gamma = b.cspan().slice(0, 3),
+                                  .G = b.cspan().slice(0, 6),
+                                  .dx = b.span(),
+                                  .dgamma = b.span().slice(0, 3),
+                                  .dbeta = b.span().slice(0, 3),
+                                  .workspace = work.span(),
+                                  .samples = 2,
+                                  .HW = 2,
+                                  .C = 3});
   });
 }
 
 TEST_CASE("grn gradient check") {
   Context ctx;
-  const Tensor x = random_leaf(ctx, {2, 3, 3, 10}, 1), gamma = random_leaf(ctx, {10}, 2), beta = random_leaf(ctx, {10}, 3);
+  const Tensor x = random_leaf(ctx, {2, 3, 3, 10}, 1), gamma = random_leaf(ctx, {10}, 2),
+               beta = random_leaf(ctx, {10}, 3);
   check_gradients({x, gamma, beta}, [&] { return fn::grn(fn::grn(x, gamma, beta), gamma, beta); });
 }

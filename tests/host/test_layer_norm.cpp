@@ -47,25 +47,43 @@ struct Run {
   Buffer<float> mean, rstd, dgamma, dbeta;
 };
 template <class T>
-Run<T> run(const Buffer<T>& x, const Buffer<float>& gamma, const Buffer<float>& beta, const Buffer<T>& dy, std::int64_t rows,
-           int C, std::array<GradMode, 3> modes = {GradMode::write, GradMode::write, GradMode::write}, float start = 0) {
-  Run<T> r{Buffer<T>(rows * C), Buffer<T>(rows * C), Buffer<float>(rows), Buffer<float>(rows), Buffer<float>(C), Buffer<float>(C)};
+Run<T> run(const Buffer<T>& x, const Buffer<float>& gamma, const Buffer<float>& beta, const Buffer<T>& dy,
+           std::int64_t rows, int C,
+           std::array<GradMode, 3> modes = {GradMode::write, GradMode::write, GradMode::write}, float start = 0) {
+  Run<T> r{Buffer<T>(rows * C), Buffer<T>(rows * C), Buffer<float>(rows),
+           Buffer<float>(rows), Buffer<float>(C),    Buffer<float>(C)};
   if (modes[0] != GradMode::write) r.dx = Buffer<T>(rows * C, start);
   if (modes[1] != GradMode::write) r.dgamma = Buffer<float>(C, start);
   if (modes[2] != GradMode::write) r.dbeta = Buffer<float>(C, start);
   Buffer<float> work(kernels::layer_norm_bwd_workspace(rows, C));
-  kernels::cpu::layer_norm_fwd<T>({.x = x.cspan(), .gamma = gamma.cspan(), .beta = beta.cspan(), .y = r.y.span(),
-                                   .mean = r.mean.span(), .rstd = r.rstd.span(), .rows = rows, .C = C});
-  kernels::cpu::layer_norm_bwd<T>({.dy = dy.cspan(), .x = x.cspan(), .gamma = gamma.cspan(), .mean = r.mean.cspan(),
-                                   .rstd = r.rstd.cspan(), .dx = r.dx.span(), .dgamma = r.dgamma.span(),
-                                   .dbeta = r.dbeta.span(), .dx_mode = modes[0], .dgamma_mode = modes[1],
-                                   .dbeta_mode = modes[2], .workspace = work.span(), .rows = rows, .C = C});
+  kernels::cpu::layer_norm_fwd<T>({.x = x.cspan(),
+                                   .gamma = gamma.cspan(),
+                                   .beta = beta.cspan(),
+                                   .y = r.y.span(),
+                                   .mean = r.mean.span(),
+                                   .rstd = r.rstd.span(),
+                                   .rows = rows,
+                                   .C = C});
+  kernels::cpu::layer_norm_bwd<T>({.dy = dy.cspan(),
+                                   .x = x.cspan(),
+                                   .gamma = gamma.cspan(),
+                                   .mean = r.mean.cspan(),
+                                   .rstd = r.rstd.cspan(),
+                                   .dx = r.dx.span(),
+                                   .dgamma = r.dgamma.span(),
+                                   .dbeta = r.dbeta.span(),
+                                   .dx_mode = modes[0],
+                                   .dgamma_mode = modes[1],
+                                   .dbeta_mode = modes[2],
+                                   .workspace = work.span(),
+                                   .rows = rows,
+                                   .C = C});
   work.check_guards("workspace");
   return r;
 }
 
 // No rows, one column, one past a vector, several pieces of rows.
-const std::pair<std::int64_t, int> kShapes[] = {{0, 8},  {1, 1},   {3, 5},    {7, 31},  {5, 32},   {9, 33},
+const std::pair<std::int64_t, int> kShapes[] = {{0, 8},   {1, 1},   {3, 5},    {7, 31},   {5, 32},   {9, 33},
                                                 {64, 40}, {65, 96}, {17, 320}, {2, 1025}, {300, 17}, {1031, 24}};
 
 template <class T>
@@ -138,10 +156,17 @@ TEST_CASE("layer_norm explains wrong arguments") {
   expect_throw("expected [..., C]", [&] { fn::layer_norm(Tensor::zeros(ctx, {4, 0}), seven, seven); });
   Buffer<float> b(14), work(10);
   expect_throw("workspace of 10 floats, expected 14", [&] {
-    kernels::cpu::layer_norm_bwd<float>({.dy = b.cspan(), .x = b.cspan(), .gamma = b.cspan().slice(0, 7),
-                                         .mean = b.cspan().slice(0, 2), .rstd = b.cspan().slice(0, 2), .dx = b.span(),
-                                         .dgamma = b.span().slice(0, 7), .dbeta = b.span().slice(7, 7),
-                                         .workspace = work.span(), .rows = 2, .C = 7});
+    kernels::cpu::layer_norm_bwd<float>({.dy = b.cspan(),
+                                         .x = b.cspan(),
+                                         .gamma = b.cspan().slice(0, 7),
+                                         .mean = b.cspan().slice(0, 2),
+                                         .rstd = b.cspan().slice(0, 2),
+                                         .dx = b.span(),
+                                         .dgamma = b.span().slice(0, 7),
+                                         .dbeta = b.span().slice(7, 7),
+                                         .workspace = work.span(),
+                                         .rows = 2,
+                                         .C = 7});
   });
 }
 
@@ -149,6 +174,7 @@ TEST_CASE("layer_norm gradient check") {
   Context ctx;
   const Tensor gamma = random_leaf(ctx, {24}, 2, 1, 0.2f), beta = random_leaf(ctx, {24}, 3);
   const Tensor image = random_leaf(ctx, {2, 3, 4, 24}, 1), rows = random_leaf(ctx, {5, 24}, 4);
-  check_gradients({image, gamma, beta}, [&] { return fn::layer_norm(fn::layer_norm(image, gamma, beta), gamma, beta); });
+  check_gradients({image, gamma, beta},
+                  [&] { return fn::layer_norm(fn::layer_norm(image, gamma, beta), gamma, beta); });
   check_gradients({rows, gamma, beta}, [&] { return fn::layer_norm(rows, gamma, beta, 0.1f); });
 }

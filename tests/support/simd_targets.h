@@ -1,5 +1,5 @@
-// tests/support/simd_targets.h — runs a test once for every instruction set that kernels are compiled for and this machine
-// has, so that a machine with AVX-512 also tests what others will run.
+// tests/support/simd_targets.h — runs a test once for every instruction set that kernels are compiled for and this
+// machine has, so that a machine with AVX-512 also tests what others will run.
 #pragma once
 #include <hwy/targets.h>
 
