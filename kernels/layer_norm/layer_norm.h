@@ -1,7 +1,7 @@
 // kernels/layer_norm/layer_norm.h — LayerNorm over the last axis. Raw API: no Tensor, no autograd.
 //
-//   forward    y  = (x - mean) * rstd * gamma + beta          mean, rstd: over the C values of a row, eps inside the
-//   root backward   g  = dy * gamma,  xh = (x - mean) * rstd
+//   forward    y  = (x - mean) * rstd * gamma + beta          mean, rstd over the C values of a row; eps inside the root
+//   backward   g  = dy * gamma,  xh = (x - mean) * rstd
 //              dx = rstd * (g - mean_C(g) - xh * mean_C(g * xh))
 //              dgamma = sum_rows(dy * xh),  dbeta = sum_rows(dy)
 //
