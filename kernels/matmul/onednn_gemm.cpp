@@ -74,6 +74,11 @@ class Plans {
     return plans_.emplace(key, make_plan(s, ta, tc)).first->second;  // a map's elements never move
   }
 
+  void clear() {
+    std::unique_lock lock(mutex_);
+    plans_.clear();
+  }
+
  private:
   using Key = std::tuple<GemmShape, memory::data_type, memory::data_type>;
   std::shared_mutex mutex_;
@@ -143,6 +148,8 @@ void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, 
   if constexpr (sizeof(TA) == 2) return widened_tile(s, a, b, bias, c);
   throw Error(str("oneDNN cannot multiply ", s.m, " x ", s.k, " by ", s.k, " x ", s.n, " in f32"));
 }
+
+void forget_gemm_plans() { plans().clear(); }
 
 template void gemm_tile<float, float>(const GemmShape&, const float*, const float*, const float*, float*);
 template void gemm_tile<bf16, bf16>(const GemmShape&, const bf16*, const bf16*, const float*, bf16*);

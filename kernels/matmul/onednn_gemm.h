@@ -20,4 +20,8 @@ struct GemmShape {
 template <class TA, class TC>
 void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, TC* c);
 
+// Plans are made once per shape and kept. This forgets them (a test that wants them made under other conditions); no
+// tile may be running.
+void forget_gemm_plans();
+
 }  // namespace bonafide::kernels
