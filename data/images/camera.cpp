@@ -59,6 +59,21 @@ float mean_of(const Plane& plane) {
   return sum / float(plane.size());
 }
 
+// Light that all but one pixel in a hundred exceed, of the mean of the three channels; every second pixel is asked.
+float darkest(const Scene& scene) {
+  constexpr int kBins = 256;  // of code values, where the eye and the percentile are even
+  std::array<int, kBins> count{};
+  int n = 0;
+  for (std::size_t i = 0; i < scene.pixels(); i += 2, ++n) {
+    const float light = (scene.light[0][i] + scene.light[1][i] + scene.light[2][i]) * (1.0f / 3);
+    ++count[std::size_t(std::sqrt(clamp01(light)) * (kBins - 1))];
+  }
+  int below = 0, bin = 0;
+  while (bin < kBins - 1 && (below += count[std::size_t(bin)]) * 100 < n) ++bin;
+  const float code = float(bin) / (kBins - 1);
+  return code * code;
+}
+
 // Three taps along one axis: a hand's movement during the exposure.
 void streak(Plane& plane, int size, bool vertical, float amount) {
   const Plane from = plane;
@@ -167,8 +182,13 @@ Image expose(Scene scene, const CameraOptions& options, Random& random) {
     for (Plane& p : scene.light) streak(p, size, vertical, amount);
   }
 
-  // Gains: automatic exposure and white balance go part of the way to their targets.
-  const std::array<float, 3> mean{mean_of(scene.light[0]), mean_of(scene.light[1]), mean_of(scene.light[2])};
+  // Stray light in the lens, then what the camera's automatics make of the picture: levels, exposure, white balance.
+  // Each goes part of the way, for genuine photographs and attacks alike: so a print's grey blacks or a display's glow
+  // are a hint, as for any camera, and not a label.
+  std::array<float, 3> mean{mean_of(scene.light[0]), mean_of(scene.light[1]), mean_of(scene.light[2])};
+  const float flare = options.flare.draw(random) * (mean[0] + mean[1] + mean[2]) / 3;
+  const float black = options.black_point.draw(random) * (darkest(scene) + flare), lift = flare - black;
+  for (std::size_t c = 0; c < 3; ++c) mean[c] += lift;
   const float grey = std::max(1e-3f, (mean[0] + mean[1] + mean[2]) / 3);
   const float exposure = std::pow(options.exposure_target.draw(random) / grey, options.exposure_strength) *
                          options.gain_jitter.draw(random);
@@ -189,7 +209,7 @@ Image expose(Scene scene, const CameraOptions& options, Random& random) {
 #pragma omp simd
       for (int x = 0; x < size; ++x) {
         const float nx = (float(x) + 0.5f) * k - 1;
-        const float light = p[x] * g * (1 - vignette * (nx * nx + ny * ny));
+        const float light = (p[x] + lift) * g * (1 - vignette * (nx * nx + ny * ny));
         const float code = std::sqrt(clamp01(light)) + noise * hash_normal(at + std::uint32_t(x));
         p[x] = code + contrast * code * (1 - code) * (2 * code - 1);
       }

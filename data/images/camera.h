@@ -23,7 +23,9 @@ struct CameraOptions {
   // Optics and sensor.
   Range blur{0.30f, 0.80f};             // standard deviation of the lens blur, pixels
   float motion_chance = 0.2f;           // and a short streak along one axis
+  Range flare{0.0f, 0.08f};             // veiling glare: share of the mean light spread over the image
   Range vignette{0.0f, 0.18f};          // loss of light at the edge
+  Range black_point{0.3f, 1.0f};        // automatic levels: share of the darkest light (1st percentile) taken off
   Range exposure_target{0.17f, 0.28f};  // mean light that automatic exposure aims at …
   float exposure_strength = 0.6f;       // … and how much of the way it goes (in the logarithm)
   float balance_strength = 0.4f;        // grey-world white balance, likewise

@@ -45,6 +45,7 @@ void print_surface(Scene& scene, const View& view, const PrintOptions& options, 
   const float period = options.screen_period.draw(random), depth = options.screen_depth.draw(random),
               sharpness = options.screen_sharpness.draw(random), black_share = options.black_ink.draw(random);
   const Inks ink(options.impurity.draw(random));
+  const float boost = options.colour_boost.draw(random);
   // Traditional angles (cyan 15, magenta 75, yellow 0, black 45 degrees), the sheet lying at an angle of its own.
   const float turn = Range{-kPi, kPi}.draw(random);
   const auto screen = [&](float degrees) {
@@ -70,7 +71,8 @@ void print_surface(Scene& scene, const View& view, const PrintOptions& options, 
 
   // Light -> coverage of four inks -> dots (`cover`) -> light through ink, off the paper, through ink.
   const auto pixel = [=](std::size_t i, auto&& cover) {
-    const float c0 = clamp01(1 - r[i]), m0 = clamp01(1 - g[i]), y0 = clamp01(1 - b[i]);
+    const float mean = (r[i] + g[i] + b[i]) * (1.0f / 3), base = 1 - (1 - boost) * mean;
+    const float c0 = clamp01(base - boost * r[i]), m0 = clamp01(base - boost * g[i]), y0 = clamp01(base - boost * b[i]);
     const float k0 = black_share * std::min(c0, std::min(m0, y0)), left = 1 / (1.0001f - k0);
     const float c = cover(sc, (c0 - k0) * left, fc, i), m = cover(sm, (m0 - k0) * left, fm, i),
                 y = cover(sy, (y0 - k0) * left, fy, i), k = 1 - cover(sk, k0, fc, i) * (1 - ink.black);

@@ -10,8 +10,9 @@ struct PrintOptions {
   Range ink_spread{0.35f, 0.75f};      // blur before screening
   Range paper_white{0.72f, 0.92f};     // light reflected by bare paper …
   Range paper_tint{-0.05f, 0.05f};     // … warm (+) or cool (-)
-  Range black{0.015f, 0.07f};          // light reflected by full ink (gloss, haze)
-  Range impurity{0.2f, 0.8f};          // how much neighbouring colours inks absorb by mistake: muted colours
+  Range black{0.004f, 0.045f};         // light reflected by full ink (gloss, haze)
+  Range impurity{0.1f, 0.6f};          // how much neighbouring colours inks absorb by mistake: muted colours
+  Range colour_boost{0.95f, 1.35f};    // what the printer's driver puts in to make up for it
   Range black_ink{0.2f, 0.8f};         // share of grey printed with black ink
   float screen_chance = 0.65f;         // dot screens; else inkjet
   Range screen_period{2.5f, 5.0f};     // distance of dots

@@ -16,12 +16,12 @@ struct ReplayOptions {
   Range row_depth{0.1f, 0.8f};     // the rows' modulation over the columns'
   float coarse_chance = 0.25f;     // near enough that display pixels are resolved, …
   Range coarse_pitch{2.1f, 3.6f};  // … of this size
-  Range black_level{0.005f, 0.03f};  // backlight that leaks through black
-  Range reflection{0.01f, 0.07f};    // light of the room mirrored in the glass
+  Range black_level{0.002f, 0.02f};  // backlight that leaks through black
+  Range reflection{0.0f, 0.05f};     // light of the room mirrored in the glass
   Range white{0.75f, 1.1f};
   Range colour_temperature{-0.10f, 0.16f};  // red down, blue up (negative: the other way)
   Range contrast{-0.1f, 0.5f};              // the display's own S-curve
-  Range saturation{0.9f, 1.3f};
+  Range saturation{0.9f, 1.45f};
   Range viewing_angle{0.0f, 0.25f};  // loss of light across the panel
   float band_chance = 0.55f;         // backlight pulses against the rolling shutter
   Range band_length{14.0f, 80.0f};
