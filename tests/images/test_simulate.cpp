@@ -39,6 +39,7 @@ SimulatorOptions plain_camera() {
   const Range zero{0, 0}, one{1, 1};
   o.camera.shift = o.camera.rotation = o.camera.stretch = o.camera.perspective = o.camera.lens = zero;
   o.camera.blur = o.camera.vignette = o.camera.noise = o.camera.contrast = o.camera.sharpening = zero;
+  o.camera.flare = o.camera.black_point = zero;
   o.camera.gain_jitter = o.camera.balance_jitter = o.camera.saturation = one;
   o.camera.exposure_strength = o.camera.balance_strength = o.camera.motion_chance = 0;
   o.camera.full_chroma_chance = 1;
