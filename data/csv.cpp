@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <unordered_set>
 
 namespace bonafide {
 namespace {
@@ -32,9 +33,9 @@ CsvReader::CsvReader(std::string text, std::string name) : name_(std::move(name)
   if (!parse_row()) throw Error(str(name_, ": is empty, expected a header line"));
   header_ = std::move(row_);
   for (std::string& h : header_) h = std::string(trim(h));
-  for (std::size_t i = 0; i < header_.size(); ++i)
-    if (!header_[i].empty() && std::count(header_.begin(), header_.begin() + std::ptrdiff_t(i), header_[i]))
-      fail(str("column '", header_[i], "' appears twice"));
+  std::unordered_set<std::string_view> seen;
+  for (const std::string& h : header_)
+    if (!h.empty() && !seen.insert(h).second) fail(str("column '", h, "' appears twice"));
 }
 
 int CsvReader::find(std::string_view column) const {
@@ -44,11 +45,11 @@ int CsvReader::find(std::string_view column) const {
 
 int CsvReader::column(std::string_view column) const {
   const int at = find(column);
-  if (at < 0) throw Error(str(name_, ":1: no column '", column, "'; there are: ", joined(header_)));
+  if (at < 0) throw Error(str(name_, ":1: ", clipped(str("no column '", column, "'; there are: ", joined(header_)))));
   return at;
 }
 
-void CsvReader::fail(const std::string& message) const { throw Error(str(where(), ": ", message)); }
+void CsvReader::fail(const std::string& message) const { throw Error(str(where(), ": ", clipped(message))); }
 
 bool CsvReader::next() {
   if (!parse_row()) return false;
@@ -126,6 +127,12 @@ std::optional<std::int64_t> CsvReader::integer(int column) const {
   return v;
 }
 
+std::string clipped(std::string message) {
+  constexpr std::size_t kMost = 1000;
+  if (message.size() > kMost) message.replace(kMost, std::string::npos, "…");
+  return message;
+}
+
 bool csv_missing(std::string_view s) {
   if (s.empty()) return true;
   std::string lower(s);
@@ -138,8 +145,9 @@ std::string csv_line(const std::vector<std::string>& fields) {
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const std::string& f = fields[i];
     if (i) line += ',';
-    // Blanks at the ends are quoted too: some readers drop them. A lone empty field would read as a blank line.
-    const bool quote = f.find_first_of(",\"\r\n") != std::string::npos || (f.empty() && fields.size() == 1) ||
+    // Blanks at the ends are quoted too: some readers drop them. A lone empty field would read as a blank line, and the
+    // marks of an encoding at the start of the first field as the file's own.
+    const bool quote = (i == 0 && (f.starts_with("\xEF\xBB\xBF") || f.starts_with("\xFF\xFE") || f.starts_with("\xFE\xFF"))) || f.find_first_of(",\"\r\n") != std::string::npos || (f.empty() && fields.size() == 1) ||
                        (!f.empty() && (f.front() == ' ' || f.back() == ' '));
     if (!quote) {
       line += f;

@@ -46,6 +46,8 @@ class CsvReader {
   std::vector<std::string> header_, row_;
 };
 
+// A message that quotes a file, cut to a readable length: a field may be a megabyte long.
+std::string clipped(std::string message);
 // True for empty, "nan" and "none" in any case: what pandas writes for a missing value.
 bool csv_missing(std::string_view field);
 // One line with its line break; fields are quoted where they have to be.

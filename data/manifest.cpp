@@ -37,6 +37,11 @@ struct BoxColumns {
 std::pair<Box, std::string> read_box(const CsvReader& csv, const BoxColumns& c) {
   const auto x1 = csv.number(c.x1), y1 = csv.number(c.y1), x2 = csv.number(c.x2), y2 = csv.number(c.y2);
   if (!x1 || !y1 || !x2 || !y2) return {Box{}, kNoCorners};
+  constexpr double kLargest = 1 << 27;  // no image has a longer side
+  if (const double most = std::max({*x1, *y1, *x2, *y2}); most > kLargest)
+    csv.fail(str("a corner of the box is at ", most, ": no image is that large"));
+  if (const double least = std::min({*x1, *y1, *x2, *y2}); least < -kLargest)
+    csv.fail(str("a corner of the box is at ", least));
   const Box box{float(*x1), float(*y1), float(*x2), float(*y2)};
   if (std::min({*x1, *y1, *x2, *y2}) < 0) return {Box{}, kNoFace};
   if (!box.valid()) return {Box{}, kNoSize};

@@ -3,7 +3,7 @@
 
 #include <unordered_map>
 
-#include "engine/files.h"
+#include "data/csv.h"
 
 namespace bonafide {
 
@@ -40,14 +40,14 @@ Protocol parse_protocol(std::string_view text, const std::string& name, Protocol
     } else if (columns.size() > 2) {
       throw Error(str(name, ":", line, ": expected `path` or `path label`, found ", columns.size(), " columns"));
     } else if (columns.size() == 2 && !entry.label) {
-      throw Error(str(name, ":", line, ": '", columns[1],
+      throw Error(str(name, ":", line, ": ", clipped(str("'", columns[1])),
                       "' is no label (expected a code such as 1_0_2, or a name such as print)"));
     }
     if (entry.label) {
       const auto [it, fresh] = first_with_label.emplace(columns[0], protocol.entries.size());
       const ProtocolEntry* before = fresh ? nullptr : &protocol.entries[it->second];
       if (before && *before->label != *entry.label)
-        throw Error(str(name, ":", line, ": ", entry.path, " is ", entry.label->code(), " here and ",
+        throw Error(str(name, ":", line, ": ", clipped(entry.path), " is ", entry.label->code(), " here and ",
                         before->label->code(), " in line ", before->line));
     }
     protocol.entries.push_back(std::move(entry));

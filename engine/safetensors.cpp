@@ -107,7 +107,7 @@ std::string shape_text(std::span<const std::int64_t> shape) {
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path) {
   const std::string file = path.string();
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is refused below, not waited for
   if (fd < 0) throw Error(file + ": cannot open: " + std::strerror(errno));
   struct stat info {};
   const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
@@ -120,7 +120,19 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
   if (mapped == MAP_FAILED) throw Error(file + ": cannot map: " + std::strerror(why));
   mapping_ = {static_cast<const std::byte*>(mapped),
               [size](const std::byte* p) { ::munmap(const_cast<std::byte*>(p), size); }};
+  parse(size);
+}
 
+SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::string& name) : path_(name) {
+  if (bytes.size() < 8) throw Error(str(name, ": ", bytes.size(), " bytes are too few for a safetensors file"));
+  auto* copy = new std::byte[bytes.size()];
+  mapping_ = {copy, std::default_delete<const std::byte[]>()};
+  std::memcpy(copy, bytes.data(), bytes.size());
+  parse(bytes.size());
+}
+
+void SafetensorsFile::parse(std::uint64_t size) {
+  const std::string file = path_.string();
   std::uint64_t header = 0;
   std::memcpy(&header, mapping_.get(), 8);
   if (header > kMaxHeaderBytes)

@@ -63,6 +63,8 @@ using Metadata = std::map<std::string, std::string>;
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);
+  // The same from memory (copied); `name` is what errors and path() call it.
+  SafetensorsFile(std::span<const std::byte> bytes, const std::string& name);
 
   const std::filesystem::path& path() const { return path_; }
   const Metadata& metadata() const { return metadata_; }
@@ -86,6 +88,7 @@ class SafetensorsFile {
   }
 
  private:
+  void parse(std::uint64_t size);  // of mapping_
   void copy_out(const StoredArray&, StoredType as, void* out, std::int64_t n) const;
 
   std::filesystem::path path_;

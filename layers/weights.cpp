@@ -2,6 +2,7 @@
 #include "layers/weights.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 namespace bonafide {
@@ -78,6 +79,12 @@ WeightReport load_weights(ParameterSet& parameters, const SafetensorsFile& file,
   }
   for (const auto& p : parameters.all())
     if (starts_with(p.spec.name, prefix) && !seen.count(p.spec.name)) report.missing.push_back(p.spec.name);
+  for (const std::string& name : report.loaded) {
+    const auto values = parameters[name].cspan<float>();
+    if (const auto bad = std::find_if_not(values.begin(), values.end(), [](float v) { return std::isfinite(v); }); bad != values.end())
+      throw Error(str(file.path().string(), ": ", name, ": element ", bad - values.begin(), " of ", values.len, " is ", *bad,
+                      ", no finite number; weights of a training that went wrong?"));
+  }
   parameters.refresh_compute_copies();
   return report;
 }

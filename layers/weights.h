@@ -20,7 +20,7 @@ struct WeightReport {
 // Copies every stored tensor whose timm name, behind `prefix`, is a parameter. Shapes must agree up to axes of length 1
 // (1x1 convolutions are linear layers; facebookresearch keeps GRN as [1,1,1,C]). Names in `ignore` (as stored, after
 // renaming, matched from the start) are dropped in silence: {"head.fc."} for a backbone.
-// A tensor of the right name and the wrong shape is an Error that gives both.
+// A tensor of the right name and the wrong shape is an Error that gives both; so is one with a value that is not finite.
 WeightReport load_weights(ParameterSet&, const SafetensorsFile&, const std::string& prefix = "",
                           const std::vector<std::string>& ignore = {});
 

@@ -98,6 +98,38 @@ TEST_CASE("csv: what is written reads back") {
   CHECK(csv_line({""}) == "\"\"\n");
 }
 
+TEST_CASE("csv: marks of an encoding inside the first field survive a round trip") {
+  for (const char* mark : {"\xEF\xBB\xBF", "\xFF\xFE", "\xFE\xFF"}) {
+    const CsvReader csv(csv_line({mark, "b"}), "t");
+    CHECK(csv.header() == Row{mark, "b"});
+  }
+  CHECK(CsvReader("\xEF\xBB\xBF\xEF\xBB\xBF" "a,b\n", "t").header() == Row{"\xEF\xBB\xBF" "a", "b"});  // only one is the file's
+}
+
+TEST_CASE("csv: lines of a megabyte, by one field or by many, are read in a moment and quoted in part") {
+  constexpr std::size_t kMega = 1 << 20;
+  const std::string wide(kMega, 'x');
+  CHECK(all({"a,b\n" + wide + ",\"" + wide + "\"\n", "t"}) == std::vector<Row>{{wide, wide}});
+  CsvReader csv = at_first_row("a\n" + wide + "\n");
+  const auto message = [](const auto& f) -> std::string {
+    try {
+      f();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  CHECK(message([&] { csv.number(0); }).starts_with("t.csv:2: column 'a': 'xxx"));
+  CHECK(message([&] { csv.number(0); }).size() < 2000);
+  // Half a million columns: looking for one named twice must not compare each with each.
+  std::string many;
+  for (int i = 0; i < 500'000; ++i) many += str("c", i, ",");
+  CHECK(CsvReader(many + "last", "t").header().size() == 500'001);
+  CHECK(message([&] { CsvReader(many + "c7", "t"); }) == "t:1: column 'c7' appears twice");
+  CHECK(message([&] { CsvReader(many + "last", "t").column("absent"); }).size() < 2000);
+  expect_throw("t.csv:2: a quote is opened and never closed", [&] { all({"a\n\"" + wide, "t.csv"}); });
+}
+
 TEST_CASE("csv: numbers are written as short as they can be read back") {
   CHECK(format_number(0.1) == "0.1");
   CHECK(format_number(0.1f) == "0.1");

@@ -79,6 +79,15 @@ TEST_CASE("box file: columns by name, no-face rows, contradictions") {
   expect_throw("cannot read: No such file", [&] { read_box_csv(dir / "none.csv"); });
 }
 
+TEST_CASE("box file: a corner beyond any image is an error, not an infinity") {
+  TempFolder dir;
+  const auto read = [&](const std::string& row) { read_box_csv(dir.file("b.csv", "path,x1,y1,x2,y2\n" + row + "\n")); };
+  expect_throw("b.csv:2: a corner of the box is at 1e+300: no image is that large", [&] { read("a,0,0,1,1e300"); });
+  expect_throw("b.csv:2: a corner of the box is at 1e+09", [&] { read("a,1e9,0,1,1"); });
+  expect_throw("b.csv:2: a corner of the box is at -1e+300", [&] { read("a,-1e300,0,1,1"); });
+  read("a,0,0,134217728,1");
+}
+
 TEST_CASE("manifest: a protocol with boxes; full frames are counted by reason") {
   TempFolder dir;
   const Protocol p = parse_protocol("a 0_0_0\nb 1_0_0\nc\nd 1_0_1\na 0_0_0\n", "p.txt");

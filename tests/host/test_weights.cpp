@@ -1,6 +1,7 @@
 // tests/host/test_weights.cpp — weights by name from timm's, facebookresearch's and the paper's files; model files.
 #include "layers/weights.h"
 
+#include <cmath>
 #include <filesystem>
 
 #include "data/detector.h"
@@ -162,10 +163,56 @@ TEST_CASE("model file: written, read, and the same scores; damaged ones are expl
   };
   expect_throw("no 'bonafide.format'", [&] { damaged("bonafide.format", ""); });
   expect_throw("model format 9", [&] { damaged("bonafide.format", "9"); });
-  expect_throw("damaged metadata", [&] { damaged("bonafide.architecture", "{"); });
-  expect_throw("impossible architecture", [&] {
-    damaged("bonafide.architecture", R"({"name":"x","depths":[1,1,1,1],"dims":[8,-1,8,8],"conv_mlp":true,"drop_path":0,"projection":8})");
-  });
   expect_throw("expected 'P(attack)'", [&] { damaged("bonafide.score", "P(genuine)"); });
-  expect_throw("unreadable", [&] { damaged("bonafide.input_size", "wide"); });
+  const auto refused = [&](const std::string& key, const std::string& text, const std::string& expected) {
+    const auto load = [&] { damaged("bonafide." + key, text); };
+    expect_throw("d: metadata 'bonafide." + key + "': expected " + expected, load);
+    expect_throw(", found '" + text.substr(0, 20), load);
+  };
+  for (const char* number : {"wide", "0", "-32", "4097", "32.5", "32 ", "99999999999999999999"})
+    refused("input_size", number, "a whole number from 1 to 4096");
+  refused("step", "-1", "a whole number from 0 to");
+  for (const char* colour : {"[1,1]", "[1,1,1,1]", "{}", "1"}) refused("mean", colour, "a list of 3");
+  for (const char* colour : {"[0,1,1]", "[1,-1,1]", "[1,1,null]", "[1,1,\"1\"]", "[1e7,1,1]"}) refused("std", colour, "a number from");
+  refused("mean", "[1e400,1,1]", "JSON");  // out of a double's range
+  for (const char* margin : {"0", "-1", "1000", "null", "[1]"}) refused("crop_margin", margin, "a number from 0.01 to 100");
+  refused("trained_species", "[7]", "a list of species");
+  refused("trained_species", R"(["spoof"])", "a list of species");
+  refused("trained_species", std::string(100000, '['), "less deeply nested JSON");
+  refused("threshold", R"({"value":null,"criterion":"eer","data":"","genuine":1,"attacks":1,"interval":[0,1]})", "a number from");
+  refused("threshold", R"({"value":0.5,"criterion":"eer","data":"","genuine":1.5,"attacks":1,"interval":[0,1]})", "a whole number");
+  refused("threshold", R"({"value":0.5,"criterion":"eer","data":"","genuine":1,"attacks":1,"interval":[0]})", "a list of 2");
+  refused("threshold", R"({"value":0.5})", "an object with 'interval'");
+  refused("start_weights", R"({"name":"a","licence":1,"digest":""})", "a text as 'licence'");
+
+  const auto architecture = [&](const std::string& depths, const std::string& dims, const std::string& rest) {
+    return R"({"name":"x","depths":)" + depths + R"(,"dims":)" + dims + R"(,"conv_mlp":)" + rest + "}";
+  };
+  const std::string rest = R"(true,"drop_path":0,"projection":8)";
+  refused("architecture", "{", "JSON");
+  refused("architecture", architecture("[1,1,1]", "[8,8,8,8]", rest), "a list of 4 as 'depths'");
+  refused("architecture", architecture("[1,1,1,1]", "[8,-1,8,8]", rest), "a whole number from 1 to 65536 as 'dims'");
+  refused("architecture", architecture("[1,1,1,1.5]", "[8,8,8,8]", rest), "a whole number from 1 to 1000 as 'depths'");
+  refused("architecture", architecture("[1,1,1,18446744073709551615]", "[8,8,8,8]", rest), "a whole number");
+  refused("architecture", architecture("[1,1,1,1]", "[8,8,8,8]", R"(1,"drop_path":0,"projection":8)"), "true or false");
+  refused("architecture", architecture("[1,1,1,1]", "[8,8,8,8]", R"(true,"drop_path":2,"projection":8)"), "a number from 0 to 1");
+  // Sixteen gigabytes a layer, claimed by a small file: refused before anything is allocated.
+  expect_throw("d: its architecture has", [&] {
+    damaged("bonafide.architecture", architecture("[1000,1000,1000,1000]", "[65536,65536,65536,65536]", rest));
+  });
+}
+
+TEST_CASE("weights: a value that is not finite is an error that names tensor and element") {
+  const TempFolder folder;
+  Context ctx;
+  PairedModel m(ctx, small(true));
+  m.parameters().initialise(3);
+  ModelInfo info;
+  info.architecture = m.config();
+  for (const auto& [value, word] : {std::pair{std::nanf(""), "nan"}, {INFINITY, "inf"}, {-INFINITY, "-inf"}}) {
+    m.parameters()["backbone.head.norm.bias"].span<float>()[5] = value;
+    save_model(folder / "bad.safetensors", m.parameters(), info);
+    expect_throw(str("bad.safetensors: backbone.head.norm.bias: element 5 of 24 is ", word, ", no finite number"),
+                 [&] { Detector d(folder / "bad.safetensors"); });
+  }
 }
