@@ -327,6 +327,12 @@ TEST_CASE("planner: simulated pairs use every photograph equally often, with dra
   CHECK(std::abs(species[kPrint] - 150) < 5 * std::sqrt(600 * 0.1875));
 }
 
+TEST_CASE("planner: a species that is listed twice has the sum of its weights") {
+  PlanSettings s = simulated(6);
+  s.simulate.species = {{kPrint, 1}, {kReplay, 2}, {kPrint, 0.5}};
+  CHECK(BatchPlanner(photo_list(3, 5), s).species() == std::map<Label, double>{{kPrint, 1.5}, {kReplay, 2}});
+}
+
 TEST_CASE("planner: partners of simulated pairs") {
   PlanSettings s = simulated(5);
   s.simulate.partner = SimulateSettings::Partner::same_subject;

@@ -2,6 +2,8 @@
 #include "data/loader.h"
 
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <optional>
 #include <thread>
 
@@ -294,6 +296,34 @@ TEST_CASE("loader: works ahead, but not further than asked") {
   for (int i = 0; i < 2000 && source->started < 8; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   CHECK(source->started == 8);
+}
+
+TEST_CASE("loader: all workers share one batch, also those that waited while it was planned") {
+  struct Together final : ImageSource {  // an image is there when three workers ask for one at the same time
+    Image load(const std::string&) const override {
+      std::unique_lock lock(mutex);
+      most = std::max(most, ++inside);
+      all.notify_all();
+      all.wait_for(lock, std::chrono::seconds(2), [&] { return most == 3; });
+      --inside;
+      return Image(1, 1);
+    }
+    mutable std::mutex mutex;
+    mutable std::condition_variable all;
+    mutable int inside = 0, most = 0;
+  };
+  const auto source = std::make_shared<Together>();
+  LoaderSettings s = small(3, 1);
+  s.ahead = 1;
+  s.cache_bytes = 0;
+  const auto manifest = photo_list(1, 3);
+  const auto slow_planner = [&](std::int64_t step) {  // time for the other workers to have nothing to do
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    return EvaluationPlanner(manifest, 3, 1.2f).plan(step);
+  };
+  Loader loader(manifest, slow_planner, source, nullptr, fake_sample, s);
+  for (int i = 0; i < 1000 && source->most < 3; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  CHECK(source->most == 3);
 }
 
 TEST_CASE("loader: waiting is measured") {

@@ -90,17 +90,17 @@ TEST_CASE("box file: a corner beyond any image is an error, not an infinity") {
 
 TEST_CASE("manifest: a protocol with boxes; full frames are counted by reason") {
   TempFolder dir;
-  const Protocol p = parse_protocol("a 0_0_0\nb 1_0_0\nc\nd 1_0_1\na 0_0_0\n", "p.txt");
+  const Protocol p = parse_protocol("a 0_0_0\nb 1_0_0\na 0_0_0\nc\nd 1_0_1\n", "p.txt");
   const BoxTable t = read_box_csv(dir.file("b.csv", "path,x1,y1,x2,y2\na,1,2,3,4\nb,-1,-1,-1,-1\nc,3,3,3,3\n"));
   const Manifest m = manifest_from_protocol(p, &t, {.split = "val"});
   REQUIRE(m.records.size() == 4);
   CHECK(m.records[0].box.y2 == 4);
   CHECK(m.records[0].split == "val");
-  CHECK(m.where(m.records[3]) == "p.txt:4");
+  CHECK(m.where(m.records[3]) == "p.txt:5");
   CHECK(m.full_frame.size() == 3);
   for (const auto& [reason, n] : m.full_frame) CHECK(n == 1);
   CHECK(m.dropped_counts() == std::map<std::string, std::int64_t>{{"listed before", 1}});
-  CHECK(m.dropped[0].line == 5);
+  CHECK(m.dropped[0].line == 3);
   CHECK(m.counts().at("val") ==
         std::map<std::string, std::int64_t>{{"genuine", 1}, {"print", 1}, {"replay", 1}, {"unlabelled", 1}});
 
@@ -159,7 +159,8 @@ TEST_CASE("manifest: contradictions in a published list name the line") {
   expect_throw("list.csv:2: expected 4 fields as in the header, found 3", [&] { published(dir, h + "a,1_0_0,1\n"); });
   expect_throw("list.csv: has no usable rows", [&] { published(dir, h); });
   expect_throw("list.csv:1: no column 'label_original'", [&] { published(dir, "path,x\n"); });
-  expect_throw("list.csv:1: has some of the columns", [&] { published(dir, "path,label_original,x1\n"); });
+  for (const std::string some : {"x1", "y1", "x2", "y2", "x1,y1,x2", "y1,x2,y2"})  // in front: column number 0
+    expect_throw("list.csv:1: has some of the columns", [&] { published(dir, some + ",path,label_original\n"); });
   expect_throw("list.csv:1: column 'landmarks' belongs to our manifest",
                [&] { published(dir, "path,label_original,landmarks\n"); });
 }

@@ -118,6 +118,12 @@ TEST_CASE("metrics: EER lies where the straight lines between thresholds cross")
   CHECK(Set().add(G, {5, 5, 5}).add(kPrint, {5, 5}).roc().eer().value == 0.5);
 }
 
+TEST_CASE("metrics: at the ends of the curve a threshold is the score itself, not halfway to a neighbour") {
+  CHECK(Set().add(G, {0.25, 0.5}).add(kPrint, {0.25, 0.75}).roc().bpcer_at_apcer(0).threshold == 0.25);
+  const double above = double(std::nextafter(1.0f, 2.0f));
+  CHECK(Set().add(G, {1, 0.25}).add(kPrint, {0.25, 0.5}).roc().apcer_at_bpcer(0).threshold == above);
+}
+
 TEST_CASE("metrics: the published EER is the nearest point of the curve, from the highest threshold down") {
   // From above: |FNR - FPR| is 1, 5/6, 4/6, 1/2 (0.7), 1/4 (0.6), 1/12 (0.5), 1/3, …
   const EqualErrorRate e = ten().roc().eer_published();

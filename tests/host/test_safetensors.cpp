@@ -1,6 +1,8 @@
 // tests/host/test_safetensors.cpp — what is written is read back bit for bit; a hostile file is refused by name.
 #include "engine/safetensors.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "engine/files.h"
@@ -176,6 +178,16 @@ TEST_CASE("safetensors: no prefix of a good file is accepted") {
     write_file_atomically(path, whole.substr(0, n));
     CHECK_THROWS_AS(SafetensorsFile{path}, Error);
   }
+}
+
+TEST_CASE("safetensors: a program whose standard input is closed can read too") {  // the file becomes descriptor 0
+  TempFolder folder;
+  const std::vector<float> f = {1};
+  write_safetensors(folder / "x.safetensors", std::vector{stored_array("x", {1}, values(f))});
+  const int kept = ::dup(0);
+  ::close(0);
+  CHECK(SafetensorsFile(folder / "x.safetensors").find("x"));
+  if (kept >= 0) ::dup2(kept, 0), ::close(kept);
 }
 
 TEST_CASE("safetensors: the writer refuses what no reader would take") {
