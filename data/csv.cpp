@@ -133,6 +133,10 @@ std::string clipped(std::string message) {
   return message;
 }
 
+bool printable_path(std::string_view path) {
+  return std::none_of(path.begin(), path.end(), [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; });
+}
+
 bool csv_missing(std::string_view s) {
   if (s.empty()) return true;
   std::string lower(s);

@@ -48,6 +48,8 @@ class CsvReader {
 
 // A message that quotes a file, cut to a readable length: a field may be a megabyte long.
 std::string clipped(std::string message);
+// False where a path holds a control character: lists of scores have one path a line, and terminals obey such bytes.
+bool printable_path(std::string_view path);
 // True for empty, "nan" and "none" in any case: what pandas writes for a missing value.
 bool csv_missing(std::string_view field);
 // One line with its line break; fields are quoted where they have to be.

@@ -58,10 +58,17 @@ std::optional<Label> read_label(const CsvReader& csv, int column) {
   return label;
 }
 
-std::string read_path(const CsvReader& csv, int column) {
+// As written; empty where the column is absent.
+std::string optional_path(const CsvReader& csv, int column) {
   const std::string_view text = csv.field(column);
-  if (text.empty()) csv.fail(str("column '", csv.header()[std::size_t(column)], "' is empty"));
+  if (!printable_path(text)) csv.fail(str("column '", csv.header()[std::size_t(column)], "': the path holds a control character"));
   return std::string(text);
+}
+
+std::string read_path(const CsvReader& csv, int column) {
+  std::string text = optional_path(csv, column);
+  if (text.empty()) csv.fail(str("column '", csv.header()[std::size_t(column)], "' is empty"));
+  return text;
 }
 
 // Refuses the second row of a path.
@@ -246,10 +253,10 @@ Manifest read_published_csv(const std::filesystem::path& path, const std::string
     std::string reason = kNoColumns;
     if (box.all()) std::tie(r.box, reason) = read_box(csv, box);
     if (!r.box.valid()) ++m.full_frame[reason];
-    if (const std::string_view p = csv.field(partner); !csv_missing(p)) {
+    if (const std::string p = optional_path(csv, partner); !csv_missing(p)) {
       if (!r.attack())
         csv.fail(str("a ", r.label ? "genuine" : "unlabelled", " row has a paired_live_path; only attacks are paired"));
-      r.pair_filename = std::string(p);
+      r.pair_filename = p;
       if (const auto s = csv.number(similarity)) r.pair_similarity = *s;
     }
     for (const int c : extra) r.extra.emplace_back(csv.field(c));
@@ -315,7 +322,7 @@ Manifest read_manifest(const std::filesystem::path& path, const ManifestOptions&
     std::tie(r.box, reason) = read_box(csv, box);
     r.landmarks = parse_landmarks(csv, csv.field(column("landmarks")));
     r.embedding_row = csv.integer(embedding).value_or(-1);
-    r.pair_filename = csv.field(column("pair_filename"));
+    r.pair_filename = optional_path(csv, column("pair_filename"));
     if (!r.pair_filename.empty() && !r.attack()) csv.fail("only attacks have a pair_filename");
     if (const auto s = csv.number(similarity)) r.pair_similarity = *s;
     r.reject_reason = csv.field(reject);

@@ -33,6 +33,7 @@ Protocol parse_protocol(std::string_view text, const std::string& name, Protocol
     }
     if (columns.empty()) continue;
 
+    if (!printable_path(columns[0])) throw Error(str(name, ":", line, ": the path holds a control character"));
     ProtocolEntry entry{std::string(columns[0]), std::nullopt, line};
     if (columns.size() == 2) entry.label = Label::parse(columns[1]);
     if (options.first_column_only) {

@@ -1,6 +1,8 @@
 // apps/common/scoring.cpp
 #include "apps/common/scoring.h"
 
+#include <cmath>
+
 #include "data/augment.h"
 #include "data/loader.h"
 
@@ -23,6 +25,10 @@ std::vector<float> score_manifest(const Detector& detector, std::shared_ptr<cons
   while (!loader->done()) {
     const Batch b = loader->next();
     const auto part = detector.logits(b.images, std::int64_t(b.rows.size()));
+    for (std::size_t i = 0; i < part.size(); ++i)
+      if (!std::isfinite(part[i]))
+        throw Error(str(list->where(list->records[logits.size() + i]), ": ", list->records[logits.size() + i].filename,
+                        ": the model's answer is ", part[i], ", no finite number"));
     logits.insert(logits.end(), part.begin(), part.end());
     if (progress) progress(std::int64_t(logits.size()), total);
   }

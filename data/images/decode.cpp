@@ -58,8 +58,10 @@ Image decode_jpeg(Span<const std::uint8_t> bytes, const std::string& name, std::
   check_size(name, width, height, max_pixels);
 
   const auto decompress = [&](std::uint8_t* to, int format) {
+    // Without a limit on scans a progressive file of 100 kB can keep a core busy for an hour.
     const auto run = [&](int flags) {
-      return tjDecompress2(handle.get(), bytes.ptr, size, to, width, 0, height, format, TJFLAG_ACCURATEDCT | flags);
+      return tjDecompress2(handle.get(), bytes.ptr, size, to, width, 0, height, format,
+                           TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS | flags);
     };
     if (run(TJFLAG_STOPONWARNING) && !(harmless(handle.get()) && (!run(0) || harmless(handle.get()))))
       fail(name, str("damaged JPEG: ", tjGetErrorStr2(handle.get())));
@@ -106,6 +108,12 @@ Image decode_image_bytes(Span<const std::uint8_t> bytes, const std::string& name
 }
 
 Image decode_image(const std::string& path, std::int64_t max_pixels) {
+  // A device or a pipe may never end. (What is missing or a folder is explained by read_file.)
+  std::error_code ignored;
+  const auto status = std::filesystem::status(path, ignored);
+  if (std::filesystem::exists(status) && std::filesystem::is_other(status)) fail(path, "is not a regular file");
+  if (const auto size = std::filesystem::file_size(path, ignored); !ignored && size > kMaxImageBytes)
+    fail(path, str("file of ", size, " bytes; the limit is ", kMaxImageBytes));
   const std::string bytes = read_file(path);
   return decode_image_bytes({reinterpret_cast<const std::uint8_t*>(bytes.data()), std::int64_t(bytes.size())}, path,
                             max_pixels);

@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -201,6 +202,15 @@ TEST_CASE("commands: bad photographs and lists are exit 1 and name file and line
   expect(eval(good, {"--checkpoint", (data.root / "nowhere").string()}), 2, "--checkpoint");
   write_file_atomically(data.root / "junk.safetensors", "junk");
   expect(bonafide_program({"eval", "--checkpoint", (data.root / "junk.safetensors").string(), "--protocol", list}), 1, "junk.safetensors");
+
+  // Weights that are no numbers are named before anything is scored.
+  const SafetensorsFile whole{fs::path(model)};
+  std::vector<StoredArray> arrays = whole.arrays();
+  const std::vector<float> nan(std::size_t(arrays[3].numel()), NAN);
+  arrays[3].bytes = std::as_bytes(std::span(nan));
+  write_safetensors(data.root / "nan.safetensors", arrays, whole.metadata());
+  expect(bonafide_program({"eval", "--checkpoint", (data.root / "nan.safetensors").string(), "--protocol", list}), 1,
+         "nan.safetensors: " + arrays[3].name + ": element 0 of");
 
   std::string manifest = read_file(data.train);
   manifest.replace(manifest.find("1_0_0"), 5, "9-9-9");

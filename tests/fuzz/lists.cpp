@@ -19,7 +19,7 @@ void check_box(const Box& box) {
 void check(const Manifest& m) {
   must(!m.records.empty(), "a list without records");
   for (const Record& r : m.records) {
-    must(!r.filename.empty() && r.filename.find('\0') == std::string::npos, "a record without a usable path");
+    must(!r.filename.empty() && r.filename.find_first_of(std::string("\0\n\x1b", 3)) == std::string::npos, "a record without a usable path");
     must(r.extra.size() == m.extra_columns.size(), "extra columns are lost");
     check_box(r.box);
   }

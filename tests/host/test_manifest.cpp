@@ -88,6 +88,45 @@ TEST_CASE("box file: a corner beyond any image is an error, not an infinity") {
   read("a,0,0,134217728,1");
 }
 
+TEST_CASE("lists: paths lead anywhere, but hold no control characters") {
+  TempFolder dir;
+  for (const std::string path : {"../../etc/passwd", "/dev/null", "a//b/./c", "\xff\xfe", "~root", "-rf", "$(id)"}) {
+    CHECK(parse_protocol(path + " 0_0_0\n", "p.txt").entries[0].path == path);
+    CHECK(read_any_list(dir.file("l.csv", "path,label_original\n" + path + ",0_0_0\n")).records[0].filename == path);
+  }
+  expect_throw("p.txt:2: the path holds a control character", [] { parse_protocol("a\nb\x1b[2J 0_0_0\n", "p.txt"); });
+  expect_throw("p.txt:1: the path holds a control character", [] { parse_protocol("\x7f\n", "p.txt"); });
+  const std::string h = "path,label_original,paired_live_path\n";
+  expect_throw("list.csv:2: column 'path': the path holds a control character",
+               [&] { published(dir, h + "\"a 0.0\nb\",0_0_0,\n"); });
+  expect_throw("list.csv:2: column 'paired_live_path': the path holds", [&] { published(dir, h + "a,1_0_0,\"b\rc\"\n"); });
+  expect_throw("b.csv:2: column 'path': the path holds",
+               [&] { read_box_csv(dir.file("b.csv", "path,x1,y1,x2,y2\na\tb,1,2,3,4\n")); });
+}
+
+TEST_CASE("lists: lines of a megabyte and lists in other dress") {
+  TempFolder dir;
+  const std::string wide(1 << 20, 'x');
+  CHECK(parse_protocol(wide + " 0_0_0\n", "p.txt").entries[0].path == wide);
+  expect_throw("p.txt:1: expected `path` or `path label`, found 524288 columns", [&] {
+    std::string columns = wide;
+    for (std::size_t i = 1; i < columns.size(); i += 2) columns[i] = ' ';
+    parse_protocol(columns, "p.txt");
+  });
+  try {
+    parse_protocol("a " + wide, "p.txt");
+    CHECK(false);
+  } catch (const Error& e) {
+    CHECK(std::string(e.what()).size() < 2000);
+  }
+  CHECK(parse_protocol("\xEF\xBB\xBF" "a 0_0_0\r\n", "p.txt").entries[0].path == "a");
+  CHECK(read_any_list(dir.file("bom.csv", "\xEF\xBB\xBF" "\"path\",label_original\r\na,0_0_0\r\n")).records[0].filename == "a");
+  expect_throw("zero.csv:2: is no text file (a zero byte)",
+               [&] { read_any_list(dir.file("zero.csv", std::string_view("path,label_original\na\0b,0_0_0\n", 31))); });
+  expect_throw("open.csv:2: a quote is opened and never closed",
+               [&] { read_any_list(dir.file("open.csv", "path,label_original\n\"a,0_0_0\n")); });
+}
+
 TEST_CASE("manifest: a protocol with boxes; full frames are counted by reason") {
   TempFolder dir;
   const Protocol p = parse_protocol("a 0_0_0\nb 1_0_0\na 0_0_0\nc\nd 1_0_1\n", "p.txt");

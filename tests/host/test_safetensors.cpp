@@ -1,6 +1,7 @@
 // tests/host/test_safetensors.cpp — what is written is read back bit for bit; a hostile file is refused by name.
 #include "engine/safetensors.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -188,6 +189,39 @@ TEST_CASE("safetensors: a program whose standard input is closed can read too") 
   ::close(0);
   CHECK(SafetensorsFile(folder / "x.safetensors").find("x"));
   if (kept >= 0) ::dup2(kept, 0), ::close(kept);
+}
+
+TEST_CASE("safetensors: a file in memory is read and refused like one on the disk") {
+  const std::string x = entry("x", "U8", "[2]", "[0,2]"), good = raw("{" + x + "}", "\x07\x09");
+  std::vector<std::uint8_t> values;
+  {
+    std::string bytes = good;
+    const SafetensorsFile file(std::as_bytes(std::span(bytes)), "memory");
+    bytes.assign(bytes.size(), 'x');  // the file has a copy of its own
+    CHECK(file.path() == "memory");
+    values = file.read<std::uint8_t>("x");
+  }
+  CHECK(values == std::vector<std::uint8_t>{7, 9});
+  for (std::size_t n = 0; n < good.size(); ++n)
+    expect_throw("memory: ", [&] { SafetensorsFile(std::as_bytes(std::span(good).first(n)), "memory"); });
+}
+
+TEST_CASE("safetensors: names are only names, and a pipe is not waited for") {
+  TempFolder folder;
+  const fs::path path = folder / "names.safetensors";
+  const std::string names[] = {"../../up", "/etc/passwd", "a/b", "C:\\\\x", "", std::string("nul\\u0000x"), "__proto__"};
+  std::string header = "{";
+  for (std::size_t i = 0; i < std::size(names); ++i)
+    header += (i ? "," : "") + entry(names[i], "U8", "[1]", str("[", i, ",", i + 1, "]"));
+  write_file_atomically(path, raw(header + "}", std::string(std::size(names), 'v')));
+  const SafetensorsFile file(path);
+  CHECK(file.arrays().size() == std::size(names));
+  CHECK(file.read<std::uint8_t>("../../up") == std::vector<std::uint8_t>{'v'});
+  CHECK(file.read<std::uint8_t>(std::string_view("nul\0x", 5)).size() == 1);
+  CHECK(file.find("nul") == nullptr);
+  const fs::path pipe = folder / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  expect_throw("pipe: not a regular file", [&] { SafetensorsFile{pipe}; });
 }
 
 TEST_CASE("safetensors: the writer refuses what no reader would take") {

@@ -1,6 +1,9 @@
 // tests/images/test_decode.cpp — every kind of image file, good and bad, built here from bytes.
+#include <sys/stat.h>
 #include <turbojpeg.h>
+#include <zlib.h>
 
+#include <filesystem>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
@@ -257,6 +260,198 @@ TEST_CASE("decode: huge images are refused from their header, before anything is
     expect_throw("test.img: image of 60000 x 60000 pixels; the limit is 134217728 pixels", [&] { decode(bytes); });
   expect_throw("limit is 255", [&] { decode_image_bytes(encode_jpeg(p, 80), "test.img", 255); });
   CHECK(decode_image_bytes(encode_jpeg(p, 80), "test.img", 256).width == 16);
+}
+
+TEST_CASE("decode: JPEGs that are wrong in one place are errors that say so") {
+  const Bytes good = encode_jpeg(picture(40, 48), 85);
+  // Where the payload of the first segment with this marker begins (behind its length).
+  const auto segment = [&](unsigned marker) {
+    for (std::size_t at = 2; at + 4 < good.size() && good[at] == 0xff; at += 2 + (std::size_t(good[at + 2]) << 8 | good[at + 3]))
+      if (good[at + 1] == marker) return at + 4;
+    FAIL("no segment ", marker);
+    return std::size_t(0);
+  };
+  const auto patched = [&](std::size_t at, const Bytes& with) {
+    Bytes bytes = good;
+    std::copy(with.begin(), with.end(), bytes.begin() + std::ptrdiff_t(at));
+    return bytes;
+  };
+  const auto without = [&](unsigned marker) {  // every segment of that kind
+    Bytes bytes = {0xff, 0xd8};
+    std::size_t at = 2;
+    for (; good[at + 1] != 0xda; at += 2 + (std::size_t(good[at + 2]) << 8 | good[at + 3]))
+      if (good[at + 1] != marker)
+        bytes.insert(bytes.end(), good.begin() + std::ptrdiff_t(at),
+                     good.begin() + std::ptrdiff_t(at + 2 + (std::size_t(good[at + 2]) << 8 | good[at + 3])));
+    bytes.insert(bytes.end(), good.begin() + std::ptrdiff_t(at), good.end());
+    return bytes;
+  };
+  const std::size_t sof = segment(0xc0), dht = segment(0xc4), dqt = segment(0xdb), sos = segment(0xda);
+  CHECK(decode(good).width == 48);
+  const std::pair<const char*, Bytes> bad[] = {
+      {"taller than its data", patched(sof + 1, {0x03, 0xe8})},
+      {"wider than its data", patched(sof + 3, {0x03, 0xe8})},
+      {"no height", patched(sof + 1, {0, 0})},
+      {"no width", patched(sof + 3, {0, 0})},
+      {"65500 x 65500", patched(sof + 1, {0xff, 0xdc, 0xff, 0xdc})},
+      {"12 bits", patched(sof, {12})},
+      {"16 bits", patched(sof, {16})},
+      {"no components", patched(sof + 5, {0})},
+      {"255 components", patched(sof + 5, {255})},
+      {"sampling of 15", patched(sof + 7, {0xff})},
+      {"sampling of 0", patched(sof + 7, {0})},
+      {"a table that is not there", patched(sof + 8, {3})},
+      {"lossless", patched(sof - 3, {0xc3})},
+      {"hierarchical", patched(sof - 3, {0xc5})},
+      {"more codes than a table holds", patched(dht + 1, Bytes(16, 255))},
+      {"codes that do not fit their lengths", patched(dht + 1, {3})},
+      {"no quantisation tables", without(0xdb)},
+      {"no frame", without(0xc0)},
+      {"an undefined quantisation table", patched(dqt, {0x0f})},
+      {"a scan of nothing", patched(sos, {0})},
+      {"a scan of an unknown component", patched(sos + 1, {77})},
+      {"a segment of no length", patched(dqt - 2, {0, 0})},
+      {"a segment longer than the file", patched(dqt - 2, {0xff, 0xff})},
+      {"nothing but the magic", {0xff, 0xd8, 0xff}},
+      {"the end at once", {0xff, 0xd8, 0xff, 0xd9}},
+      {"a file of fill bytes", Bytes(1000, 0xff)},
+  };
+  for (const auto& [what, bytes] : bad) {
+    INFO(std::string(what));
+    CHECK_THROWS_WITH_AS(decode(bytes), doctest::Contains("test.img: "), Error);
+  }
+  CHECK(decode(without(0xc4)).pixels == decode(good).pixels);  // no Huffman tables: the standard's own, as in motion JPEG
+  // Bytes behind the end are no concern of the picture's.
+  Bytes longer = good;
+  longer.insert(longer.end(), 1000, 0x5a);
+  CHECK(decode(longer).pixels == decode(good).pixels);
+}
+
+TEST_CASE("decode: a progressive JPEG of thousands of scans is refused") {
+  Bytes bytes;
+  cv::imencode(".jpg", random_mat(CV_8UC1, 64, 64), bytes, {cv::IMWRITE_JPEG_PROGRESSIVE, 1});
+  CHECK(decode(bytes).width == 64);
+  // The last scan again and again.
+  std::size_t last = 0;
+  for (std::size_t i = 2; i + 1 < bytes.size(); ++i)
+    if (bytes[i] == 0xff && bytes[i + 1] == 0xda) last = i;
+  const Bytes scan(bytes.begin() + std::ptrdiff_t(last), bytes.end() - 2);
+  bytes.resize(bytes.size() - 2);
+  for (int i = 0; i < 1000; ++i) bytes.insert(bytes.end(), scan.begin(), scan.end());
+  bytes.insert(bytes.end(), {0xff, 0xd9});
+  expect_throw("test.img: damaged JPEG: ", [&] { decode(bytes); });
+}
+
+TEST_CASE("decode: rubbish in EXIF turns no picture and breaks none") {
+  const Bytes plain = encode_jpeg(picture(24, 16), 90);
+  const auto upright = decode(plain).pixels;
+  Random random(test::seed(), "exif");
+  const Bytes fixed[] = {
+      {},
+      {'E', 'x', 'i', 'f'},
+      {'E', 'x', 'i', 'f', 0, 0, 'I', 'I'},
+      {'E', 'x', 'i', 'f', 0, 0, 'I', 'I', 42, 0, 0xff, 0xff, 0xff, 0xff},                    // a directory far away
+      {'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 0},                                // which is its own header
+      {'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0xff, 0xff},                    // of 65535 entries
+      {'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, 9, 0, 0},  // no orientation
+  };
+  for (int i = 0; i < 200; ++i) {
+    Bytes payload = i < int(std::size(fixed)) ? fixed[i] : fixed[6];
+    if (i >= int(std::size(fixed)))
+      for (int k = 0; k < 4; ++k) payload[std::size_t(8 + random.below(std::int64_t(payload.size()) - 8))] = std::uint8_t(random.below(20));
+    Bytes bytes = {0xff, 0xd8, 0xff, 0xe1, 0, std::uint8_t(payload.size() + 2)};
+    bytes.insert(bytes.end(), payload.begin(), payload.end());
+    bytes.insert(bytes.end(), plain.begin() + 2, plain.end());
+    const Image got = decode(bytes);
+    CHECK(got.pixels.size() == upright.size());
+    if (i < int(std::size(fixed))) CHECK(got.pixels == upright);
+  }
+}
+
+TEST_CASE("decode: PNGs that are wrong in one place are errors that say so") {
+  const Bytes good = encode_png(picture(40, 48));
+  const auto chunk = [](const char* name, const Bytes& data) {
+    Bytes c;
+    const auto number = [&](std::size_t v) {
+      for (int i = 0; i < 4; ++i) c.push_back(std::uint8_t(v >> (24 - 8 * i)));
+    };
+    number(data.size());
+    for (int i = 0; i < 4; ++i) c.push_back(std::uint8_t(name[i]));
+    for (const std::uint8_t v : data) c.push_back(v);
+    number(::crc32(0, c.data() + 4, uInt(c.size() - 4)));
+    return c;
+  };
+  // The file with its header replaced: width, height, depth, colour type, interlace.
+  const auto headed = [&](std::uint32_t width, std::uint32_t height, std::uint8_t depth, std::uint8_t colour, std::uint8_t interlace = 0) {
+    Bytes header;
+    for (const std::uint32_t v : {width, height})
+      for (int i = 0; i < 4; ++i) header.push_back(std::uint8_t(v >> (24 - 8 * i)));
+    header.insert(header.end(), {depth, colour, 0, 0, interlace});
+    Bytes bytes(good.begin(), good.begin() + 8);
+    const Bytes ihdr = chunk("IHDR", header);
+    bytes.insert(bytes.end(), ihdr.begin(), ihdr.end());
+    bytes.insert(bytes.end(), good.begin() + 33, good.end());
+    return bytes;
+  };
+  CHECK(decode(headed(48, 40, 8, 2)).pixels == decode(good).pixels);
+  Bytes crc = good, data = good;
+  crc[30] ^= 1;
+  data[good.size() / 2] ^= 0xff;
+  const std::pair<const char*, Bytes> bad[] = {
+      {"no width", headed(0, 40, 8, 2)},
+      {"no height", headed(48, 0, 8, 2)},
+      {"a negative size", headed(0x80000000u, 40, 8, 2)},
+      {"65500 x 65500", headed(65500, 65500, 8, 2)},
+      {"4294967295 x 1", headed(0xffffffffu, 1, 8, 2)},
+      {"one row of 128 Mi pixels and no data for it", headed(1 << 27, 1, 8, 2)},
+      {"taller than its data", headed(48, 4000, 8, 2)},
+      {"a depth of 3", headed(48, 40, 3, 2)},
+      {"a colour type of 5", headed(48, 40, 8, 5)},
+      {"a palette that is not there", headed(48, 40, 8, 3)},
+      {"an interlace of 7", headed(48, 40, 8, 2, 7)},
+      {"a header that fails its check sum", crc},
+      {"data that fail theirs", data},
+      {"no data", [&] {
+         Bytes bytes(good.begin(), good.begin() + 33);
+         const Bytes end = chunk("IEND", {});
+         bytes.insert(bytes.end(), end.begin(), end.end());
+         return bytes;
+       }()},
+  };
+  for (const auto& [what, bytes] : bad) {
+    INFO(std::string(what));
+    CHECK_THROWS_WITH_AS(decode(bytes), doctest::Contains("test.img: "), Error);
+  }
+}
+
+TEST_CASE("decode: every prefix of a small file of every kind is an error or an image, never a crash") {
+  int refused = 0;
+  for (const char* format : {".jpg", ".png", ".webp", ".bmp", ".tiff"}) {
+    const Bytes whole = encode(format, random_mat(CV_8UC3, 5, 7));
+    for (std::size_t n = 0; n < whole.size(); ++n) {
+      try {
+        decode(Bytes(whole.begin(), whole.begin() + std::ptrdiff_t(n)));
+      } catch (const Error& e) {
+        ++refused;
+        CHECK(std::string(e.what()).starts_with("test.img: "));
+      }
+    }
+  }
+  CHECK(refused > 1000);
+}
+
+TEST_CASE("decode: devices, pipes and files beyond any image are refused without reading them") {
+  const TempFolder folder;
+  expect_throw("/dev/zero: is not a regular file", [] { decode_image("/dev/zero"); });
+  const std::string pipe = (folder / "pipe.jpg").string(), huge = (folder / "huge.jpg").string();
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  expect_throw(pipe + ": is not a regular file", [&] { decode_image(pipe); });
+  folder.file("huge.jpg", "\xff\xd8\xff");
+  std::filesystem::resize_file(huge, (std::uintmax_t(1) << 30) + 1);  // sparse: takes no room
+  expect_throw(huge + ": file of 1073741825 bytes; the limit is 1073741824", [&] { decode_image(huge); });
+  std::filesystem::create_symlink("loop.jpg", folder / "loop.jpg");
+  expect_throw("loop.jpg: cannot read: Too many levels of symbolic links", [&] { decode_image((folder / "loop.jpg").string()); });
+  expect_throw("cannot read: File name too long", [&] { decode_image(std::string(5000, 'x')); });
 }
 
 TEST_CASE("decode: a folder as image source, files written whole") {
