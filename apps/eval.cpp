@@ -13,7 +13,7 @@
 #include "data/images/decode.h"
 #include "data/images/encode.h"
 #include "data/metrics/report.h"
-#include "data/zip.h"
+#include "engine/zip.h"
 #include "engine/checkpoint.h"
 #include "engine/files.h"
 #include "layers/weights.h"
@@ -32,7 +32,7 @@ struct Options {
 std::optional<Options> parse(int argc, char** argv) {
   Options o;
   CLI::App app("Scores photographs with a trained detector. Score = P(attack).", "bonafide eval");
-  app.add_option("--checkpoint", o.checkpoint, "model file, checkpoint folder or run folder")->required();
+  app.add_option("--checkpoint", o.checkpoint, "model file, checkpoint folder, run folder, or weights of PyTorch (.pth, .pt, .bin)")->required();
   auto* list = app.add_option_group("list", "what to score (one of the two)");
   list->add_option("--protocol", o.protocol, "protocol file: `path label` or `path` a line");
   list->add_option("--manifest", o.manifest, "manifest CSV");
@@ -69,7 +69,7 @@ std::unique_ptr<Loaded> load(const Options& o) {
   if (std::filesystem::is_directory(file)) file = find_checkpoint(file) / "model.safetensors";
   const DType compute = o.precision == "bf16" ? DType::bf16 : DType::f32;
   auto l = std::make_unique<Loaded>();
-  const SafetensorsFile f(file);
+  const WeightFile f(file);
   if (f.metadata().count("bonafide.format")) {
     l->model = load_model(l->context, file, &l->info, compute);
     return l;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,6 +70,22 @@ std::string read_file(const fs::path& path) {
   }
   ::close(fd);
   return bytes;
+}
+
+MappedFile map_file(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is refused below, not waited for
+  if (fd < 0) throw Error(str(path.string(), ": cannot open: ", std::strerror(errno)));
+  struct stat info {};
+  const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  const auto size = std::size_t(info.st_size);
+  void* mapped = regular && size ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0) : nullptr;
+  const int error = errno;
+  ::close(fd);
+  if (!regular) throw Error(path.string() + ": not a regular file");
+  if (mapped == MAP_FAILED) fail_with(path, "map", error);
+  if (!size) return {};
+  const auto* bytes = static_cast<const std::byte*>(mapped);
+  return {{bytes, [size](const std::byte* p) { ::munmap(const_cast<std::byte*>(p), size); }}, {bytes, size}};
 }
 
 AtomicFile::AtomicFile(fs::path path, Durable durable) : path_(destination_of(std::move(path))), durable_(durable) {

@@ -3,7 +3,10 @@
 // Errors (a full disk, a missing folder, no permission) are plain Errors that name the file and the system's reason.
 // Whatever was there before survives them, and nothing temporary is left behind.
 #pragma once
+#include <cstddef>
 #include <filesystem>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -13,6 +16,13 @@ namespace bonafide {
 
 // The whole file as bytes.
 std::string read_file(const std::filesystem::path& path);
+
+// A regular file mapped into memory, for reading: `bytes` live as long as a copy of `owner`.
+struct MappedFile {
+  std::shared_ptr<const std::byte> owner;
+  std::span<const std::byte> bytes;
+};
+MappedFile map_file(const std::filesystem::path& path);
 
 // When a committed file must be on the disk: at once (it survives a power cut), or whenever the system writes it (images
 // by the thousand: an fsync each would take longer than making them).

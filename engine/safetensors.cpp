@@ -1,19 +1,14 @@
 // engine/safetensors.cpp — see safetensors.h.
 #include "engine/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "engine/f16.h"
 #include "engine/files.h"
 
 namespace bonafide {
@@ -87,13 +82,6 @@ StoredArray parse_entry(const std::string& where, const std::string& name, const
   return a;
 }
 
-float half_to_f32(std::uint16_t h) {
-  const std::uint32_t sign = std::uint32_t(h & 0x8000u) << 16, exponent = (h >> 10) & 31u, mantissa = h & 1023u;
-  if (exponent == 0) return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(float(mantissa) * 0x1p-24f));
-  const std::uint32_t wide = exponent == 31 ? 255u : exponent + 112u;  // infinities and NaN stay what they are
-  return std::bit_cast<float>(sign | wide << 23 | mantissa << 13);
-}
-
 }  // namespace
 
 std::int64_t size_of(StoredType t) { return kSizes[std::size_t(t)]; }
@@ -106,21 +94,11 @@ std::string shape_text(std::span<const std::int64_t> shape) {
 }
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path) {
-  const std::string file = path.string();
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is refused below, not waited for
-  if (fd < 0) throw Error(file + ": cannot open: " + std::strerror(errno));
-  struct stat info {};
-  const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-  const auto size = std::uint64_t(info.st_size);
-  void* mapped = regular && size >= 8 ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-  const int why = errno;
-  ::close(fd);
-  if (!regular) throw Error(file + ": not a regular file");
-  if (size < 8) throw Error(str(file, ": ", size, " bytes are too few for a safetensors file"));
-  if (mapped == MAP_FAILED) throw Error(file + ": cannot map: " + std::strerror(why));
-  mapping_ = {static_cast<const std::byte*>(mapped),
-              [size](const std::byte* p) { ::munmap(const_cast<std::byte*>(p), size); }};
-  parse(size);
+  const MappedFile file = map_file(path);
+  if (file.bytes.size() < 8)
+    throw Error(str(path.string(), ": ", file.bytes.size(), " bytes are too few for a safetensors file"));
+  mapping_ = file.owner;
+  parse(file.bytes.size());
 }
 
 SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::string& name) : path_(name) {

@@ -32,7 +32,11 @@ std::string listed(const char* what, const std::vector<std::string>& names) {
 
 std::string timm_name(const std::string& stored) {
   std::string s = stored;
-  if (starts_with(s, "module.")) s = s.substr(7);
+  for (bool stripped = true; stripped;) {
+    stripped = false;
+    for (const std::string wrapper : {"module.", "_orig_mod.", "model."})
+      if (starts_with(s, wrapper)) s = s.substr(wrapper.size()), stripped = true;
+  }
   // facebookresearch: the first entry of downsample_layers is the stem.
   if (starts_with(s, "downsample_layers.0.")) return "stem." + s.substr(20);
   if (starts_with(s, "downsample_layers.")) {  // downsample_layers.i.k. -> stages.i.downsample.k.
@@ -58,11 +62,12 @@ std::string WeightReport::str() const {
   return bonafide::str(loaded.size(), " tensors loaded", listed("missing", missing), listed("unexpected", unexpected));
 }
 
-WeightReport load_weights(ParameterSet& parameters, const SafetensorsFile& file, const std::string& prefix,
+WeightReport load_weights(ParameterSet& parameters, const WeightFile& file, const std::string& prefix,
                           const std::vector<std::string>& ignore) {
   WeightReport report;
   std::set<std::string> seen;
-  for (const StoredArray& a : file.arrays()) {
+  for (std::size_t i = 0; i < file.entries().size(); ++i) {
+    const WeightFile::Entry& a = file.entries()[i];
     const std::string plain = timm_name(a.name), name = prefix + plain;
     if (std::any_of(ignore.begin(), ignore.end(), [&](const std::string& part) { return starts_with(plain, part); })) continue;
     if (!parameters.contains(name)) {
@@ -71,10 +76,10 @@ WeightReport load_weights(ParameterSet& parameters, const SafetensorsFile& file,
     }
     Tensor value = parameters[name];
     if (without_ones(a.shape, int(a.shape.size())) != without_ones(value.shape(), value.shape().rank()))
-      throw Error(str(file.path().string(), ": ", a.name, " has shape ", shape_text(a.shape), ", the model expects ",
+      throw Error(str(file.description(), ": ", a.name, " has shape ", shape_text(a.shape), ", the model expects ",
                       value.shape().str()));
-    if (!seen.insert(name).second) throw Error(str(file.path().string(), ": two tensors are ", name, " (the second: ", a.name, ")"));
-    file.read<float>(a.name, value.span<float>());
+    if (!seen.insert(name).second) throw Error(str(file.description(), ": two tensors are ", name, " (the second: ", a.name, ")"));
+    file.read(i, value.span<float>());
     report.loaded.push_back(name);
   }
   for (const auto& p : parameters.all())
@@ -82,24 +87,24 @@ WeightReport load_weights(ParameterSet& parameters, const SafetensorsFile& file,
   for (const std::string& name : report.loaded) {
     const auto values = parameters[name].cspan<float>();
     if (const auto bad = std::find_if_not(values.begin(), values.end(), [](float v) { return std::isfinite(v); }); bad != values.end())
-      throw Error(str(file.path().string(), ": ", name, ": element ", bad - values.begin(), " of ", values.len, " is ", *bad,
+      throw Error(str(file.description(), ": ", name, ": element ", bad - values.begin(), " of ", values.len, " is ", *bad,
                       ", no finite number; weights of a training that went wrong?"));
   }
   parameters.refresh_compute_copies();
   return report;
 }
 
-WeightReport load_backbone(ParameterSet& parameters, const SafetensorsFile& file) {
+WeightReport load_backbone(ParameterSet& parameters, const WeightFile& file) {
   const auto report = load_weights(parameters, file, "backbone.", {"head.fc."});
   if (!report.missing.empty() || !report.unexpected.empty())
-    throw Error(str(file.path().string(), ": not the weights of this backbone: ", report.str()));
+    throw Error(str(file.description(), ": not the weights of this backbone: ", report.str()));
   return report;
 }
 
-void load_strict(ParameterSet& parameters, const SafetensorsFile& file) {
+void load_strict(ParameterSet& parameters, const WeightFile& file) {
   const auto report = load_weights(parameters, file);
   if (!report.missing.empty() || !report.unexpected.empty())
-    throw Error(str(file.path().string(), ": does not fit this model: ", report.str()));
+    throw Error(str(file.description(), ": does not fit this model: ", report.str()));
 }
 
 std::vector<StoredArray> stored_parameters(const ParameterSet& parameters) {

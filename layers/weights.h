@@ -3,12 +3,13 @@
 #include <string>
 #include <vector>
 
-#include "engine/safetensors.h"
+#include "engine/weight_file.h"
 #include "layers/parameters.h"
 
 namespace bonafide {
 
-// The timm name of a stored tensor: drops `module.` (DataParallel) and turns the names of facebookresearch/ConvNeXt-V2
+// The timm name of a stored tensor: drops `module.` (DataParallel), `_orig_mod.` (torch.compile) and `model.` (a training
+// class around the network), in any order, and turns the names of facebookresearch/ConvNeXt-V2
 // (downsample_layers, dwconv, pwconv, grn.gamma, …) into timm's. Names that are timm's already come back unchanged.
 std::string timm_name(const std::string& stored);
 
@@ -21,13 +22,13 @@ struct WeightReport {
 // (1x1 convolutions are linear layers; facebookresearch keeps GRN as [1,1,1,C]). Names in `ignore` (as stored, after
 // renaming, matched from the start) are dropped in silence: {"head.fc."} for a backbone.
 // A tensor of the right name and the wrong shape is an Error that gives both; so is one with a value that is not finite.
-WeightReport load_weights(ParameterSet&, const SafetensorsFile&, const std::string& prefix = "",
+WeightReport load_weights(ParameterSet&, const WeightFile&, const std::string& prefix = "",
                           const std::vector<std::string>& ignore = {});
 
 // Start weights for a backbone: everything under "backbone." must be there; classifier layers are dropped.
-WeightReport load_backbone(ParameterSet&, const SafetensorsFile&);
+WeightReport load_backbone(ParameterSet&, const WeightFile&);
 // A whole detector: exactly the model's parameters, no more and no less.
-void load_strict(ParameterSet&, const SafetensorsFile&);
+void load_strict(ParameterSet&, const WeightFile&);
 
 // The parameters as arrays to store, in their order, under their own names.
 std::vector<StoredArray> stored_parameters(const ParameterSet&);

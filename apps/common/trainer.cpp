@@ -166,7 +166,7 @@ void Trainer::build_model() {
                          "'s safetensors file (timm publishes convnextv2_*.fcmae_ft_in22k_in1k on its model hub; licence "
                          "CC-BY-NC-4.0), or to false to train from scratch"));
   if (config_.model.pretrained != "false") {
-    const SafetensorsFile file(config_.model.pretrained);
+    const WeightFile file(config_.model.pretrained);
     load_backbone(model_->parameters(), file);
     info_.start_weights = std::filesystem::path(config_.model.pretrained).filename().string();
     info_.start_licence = file.metadata("license", kUnknownLicence);
@@ -296,7 +296,7 @@ void Trainer::restore(const LoadedCheckpoint& c) {
 }
 
 void Trainer::init_from(const std::string& model_file) {
-  const SafetensorsFile file(model_file);
+  const WeightFile file(model_file);
   load_strict(model_->parameters(), file);
   if (ema_) *ema_ = Ema(model_->parameters(), config_.trainer.ema);
   info_.start_weights = std::filesystem::path(model_file).filename().string();
