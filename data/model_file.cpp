@@ -10,7 +10,7 @@ void save_model(const std::filesystem::path& path, const ParameterSet& parameter
 }
 
 std::unique_ptr<PairedModel> load_model(Context& ctx, const std::filesystem::path& path, ModelInfo* info, DType compute) {
-  const WeightFile file(path);
+  const SafetensorsFile file(path);
   const ModelInfo read = ModelInfo::from_metadata(file.metadata(), path.string());
   // A file of a few hundred bytes may claim an architecture of terabytes.
   std::int64_t needed = 0, there = 0;
