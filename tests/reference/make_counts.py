@@ -1,4 +1,5 @@
-"""tests/fixtures/counts.json: parameter and tensor counts of every size, and of the paper's model, as timm has them.
+"""tests/fixtures/counts.json: parameter and tensor counts of every size, and of the paper's model, as timm has them, and
+the multiply-accumulates of one image as PyTorch's counter of matrix products and convolutions has them.
 
 Checks them on the way against the published figures; nothing is allocated (meta device).
 """
@@ -6,6 +7,7 @@ import math
 
 import timm
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from common import PairedModel, write_json
 
@@ -22,8 +24,16 @@ def count(parameters):
     return {"parameters": sum(math.prod(p.shape) for p in parameters), "tensors": len(parameters)}
 
 
+def macs(model, height, width):
+    """The counter's operations are multiplications and additions: two an accumulate."""
+    with FlopCounterMode(display=False) as counter:
+        model(torch.empty(1, 3, height, width))
+    assert counter.get_total_flops() % 2 == 0
+    return counter.get_total_flops() // 2
+
+
 def main():
-    data = {"backbone": {}, "with_1000_classes": {}, "paired": {}, "parts": {}, "shapes": {}}
+    data = {"backbone": {}, "with_1000_classes": {}, "paired": {}, "parts": {}, "shapes": {}, "macs": {}}
     with torch.device("meta"):
         for size in SIZES:
             name = f"convnextv2_{size}"
@@ -32,7 +42,9 @@ def main():
             assert data["with_1000_classes"][name]["parameters"] == PUBLISHED.get(name, data["with_1000_classes"][name]["parameters"])
             bare = timm.create_model(name, pretrained=False, num_classes=0)
             data["backbone"][name] = count(bare.parameters())
-            data["paired"][name] = count(PairedModel(name).parameters())
+            paired = PairedModel(name)
+            data["paired"][name] = count(paired.parameters())
+            data["macs"][name] = {f"{h}x{w}": macs(paired, h, w) for h, w in ((224, 224), (112, 112), (75, 102))}
             assert list(bare.state_dict()) == [n for n, _ in bare.named_parameters()]  # no buffers
         for name in ("convnextv2_atto", "convnextv2_tiny"):  # a 1x1-convolution MLP and a linear one
             data["shapes"][name] = [[n, list(p.shape)] for n, p in PairedModel(name).named_parameters()]
