@@ -9,15 +9,22 @@ function(bonafide_libraries)
   bonafide_glob(sources engine/*.cpp kernels/*.cpp layers/*.cpp data/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/data/(images|faces)/")
   add_library(bonafide STATIC ${sources})
-  target_link_libraries(bonafide PUBLIC bonafide_flags OpenMP::OpenMP_CXX Threads::Threads
-    PRIVATE nlohmann_json::nlohmann_json DNNL::dnnl hwy::hwy ZLIB::ZLIB)
+  target_link_libraries(bonafide PUBLIC $<BUILD_INTERFACE:bonafide_flags> OpenMP::OpenMP_CXX Threads::Threads
+    PRIVATE $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> DNNL::dnnl hwy::hwy ZLIB::ZLIB)
   target_include_directories(bonafide SYSTEM PRIVATE ${XXHASH_INCLUDE_DIR})
+  # What users of the installed library need: none of our warnings and tuning, but headers that mean what the library was
+  # compiled with.
+  target_compile_features(bonafide PUBLIC cxx_std_20)
+  target_include_directories(bonafide INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_compile_definitions(bonafide INTERFACE $<INSTALL_INTERFACE:BF_CHECKED=$<BOOL:${BONAFIDE_CHECKED}>>)
   add_library(bonafide::bonafide ALIAS bonafide)
   if(BONAFIDE_OPENCV)
     bonafide_glob(image_sources data/images/*.cpp)
     add_library(bonafide_images STATIC ${image_sources})
     target_link_libraries(bonafide_images PUBLIC bonafide
-      PRIVATE opencv_core opencv_imgproc opencv_imgcodecs opencv_photo libjpeg-turbo::turbojpeg nlohmann_json::nlohmann_json)
+      PRIVATE opencv_core opencv_imgproc opencv_imgcodecs opencv_photo libjpeg-turbo::turbojpeg
+      $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
+    set_target_properties(bonafide_images PROPERTIES EXPORT_NAME images)
     add_library(bonafide::images ALIAS bonafide_images)
   endif()
 endfunction()
