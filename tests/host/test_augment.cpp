@@ -23,9 +23,13 @@ TEST_CASE("crop: no box, or nothing left of it, is the whole image") {
   CHECK(crop_rect({}, 1.2f, 60, 30) == whole);
   CHECK(crop_rect({10, 10, 10, 20}, 1.2f, 60, 30) == whole);
   CHECK(crop_rect({100, 100, 120, 120}, 1.2f, 60, 30) == whole);          // outside
+  CHECK(crop_rect({100, 5, 120, 20}, 1.2f, 60, 30) == whole);             // beside
+  CHECK(crop_rect({10, 100, 20, 120}, 1.2f, 60, 30) == whole);            // below
   CHECK(crop_rect({10.2f, 10.2f, 10.4f, 10.4f}, 1.0f, 60, 30) == whole);  // less than a pixel
   CHECK(crop_rect({10, 5, 3e30f, 3e30f}, 1.2f, 60, 30) == whole);         // absurd
   expect_throw("margin 0", [] { crop_rect({1, 1, 2, 2}, 0, 60, 30); });
+  expect_throw("image 30 x 0", [] { crop_rect({1, 1, 2, 2}, 1, 0, 30); });
+  expect_throw("image 0 x 60", [] { crop_rect({1, 1, 2, 2}, 1, 60, 0); });
 }
 
 TEST_CASE("augment: draws have the published probabilities and ranges") {

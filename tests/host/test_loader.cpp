@@ -335,11 +335,15 @@ TEST_CASE("loader: waiting is measured") {
   };
   for (const int workers : {0, 1}) {
     const auto loader =
-        make_evaluation_loader(photo_list(1, 2), 2, std::make_shared<Slow>(), fake_sample, small(workers, -1));
+        make_evaluation_loader(photo_list(1, 4), 2, std::make_shared<Slow>(), fake_sample, small(workers, -1));
     const Batch b = loader->next();
     if (workers == 0) CHECK(b.waited_seconds >= 0.04);
     CHECK(b.waited_seconds < 10);
     CHECK(loader->stats().waited_seconds == b.waited_seconds);
+    const Batch last = loader->next();
+    CHECK(loader->stats().waited_seconds == b.waited_seconds + last.waited_seconds);
+    CHECK(loader->stats().batches == 2);
+    CHECK(loader->stats().images == 4);
   }
 }
 

@@ -143,6 +143,11 @@ TEST_CASE("manifest: a protocol with boxes; full frames are counted by reason") 
   CHECK(m.counts().at("val") ==
         std::map<std::string, std::int64_t>{{"genuine", 1}, {"print", 1}, {"replay", 1}, {"unlabelled", 1}});
 
+  CHECK(m.summary().starts_with("val: 4 (1 genuine, 1 print, 1 replay, 1 unlabelled)\n"));
+  CHECK(manifest_from_protocol(parse_protocol("b 1_0_0\n", "p.txt"), nullptr)
+            .summary()
+            .starts_with("records: 1 (1 print)\n"));
+
   const Manifest all = manifest_from_protocol(p, nullptr, {.keep_duplicates = true});
   CHECK(all.records.size() == 5);
   CHECK(all.full_frame.at("no box file") == 5);

@@ -280,6 +280,9 @@ TEST_CASE("report: numbers, origin of the threshold, and unlabelled images") {
   write_report(dir / "eval" / "test", r);
   CHECK(read_file(dir / "eval" / "test" / "metrics.csv") == csv);
   CHECK(nlohmann::json::parse(read_file(dir / "eval" / "test" / "metrics.json")) == j);
+  expect_throw("2 scores and 1 labels", [] {
+    make_report(std::vector<double>{1, 2}, std::vector<std::optional<Label>>{kPrint});
+  });
   expect_throw("all 1 images are unlabelled",
                [] { make_report(std::vector<double>{1}, std::vector<std::optional<Label>>{std::nullopt}); });
 }

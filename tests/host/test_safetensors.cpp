@@ -124,6 +124,7 @@ TEST_CASE("safetensors: hostile files are refused, naming file and tensor") {
   refuses(folder, raw("{" + x + "}", d8, 100'000'001), "a header of 100000001 bytes exceeds the limit");
   refuses(folder, raw("{" + x + "}", d8, INT64_MAX), "exceeds the limit");
   refuses(folder, raw("", d8), "does not start with '{'");
+  refuses(folder, raw("", ""), "does not start with '{'");
   refuses(folder, raw(" {" + x + "}", d8), "does not start with '{'");
   refuses(folder, raw("{" + x, d8), "header is not JSON");
   refuses(folder, raw("{" + x + "}}", d8), "header is not JSON");

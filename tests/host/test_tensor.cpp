@@ -55,7 +55,7 @@ TEST_CASE("tensor: shapes, dtypes and views say what is wrong") {
 
 TEST_CASE("tensor: bf16 rounds to nearest even and keeps NaN") {
   CHECK(float(bf16(1.0f)) == 1.0f);
-  CHECK(float(bf16(1.0f + 0x1p-8f)) == 1.0f);             // a tie goes to even
+  CHECK(float(bf16(1.0f + 0x1p-8f)) == 1.0f);                // a tie goes to even
   CHECK(float(bf16(1.0f + 3 * 0x1p-8f)) == 1.0f + 0x1p-6f);  // and here even is up
   CHECK(std::isnan(float(bf16(std::nanf("")))));
   CHECK(std::isinf(float(bf16(3.4e38f))));
@@ -99,6 +99,15 @@ TEST_CASE("autograd: no-grad records nothing, detach and reshape keep the data")
   CHECK(x.grad().item() == 4);
 }
 
+TEST_CASE("autograd: a leaf that changed its mind since forward gets no gradient") {
+  Context ctx;
+  Tensor x = Tensor::full(ctx, {2}, 3).require_grad();
+  const Tensor y = x.reshape({1, 2});
+  x.require_grad(false);
+  Tensor(y).backward(Tensor::full(ctx, {1, 2}, 1));
+  CHECK(!x.grad());
+}
+
 TEST_CASE("autograd: a hook runs once per backward, after the last use of its parameter") {
   Context ctx;
   Tensor x = scalar(ctx, 3).require_grad(), w = scalar(ctx, 2).require_grad();
@@ -109,6 +118,22 @@ TEST_CASE("autograd: a hook runs once per backward, after the last use of its pa
   w.zero_grad();
   mul(w, x).backward();
   CHECK(seen == std::vector<float>{12, 3});
+}
+
+TEST_CASE("autograd: an input that is not there hides none behind it") {
+  struct SecondNode final : Node {
+    const char* name() const override { return "second"; }
+    void backward(const Tensor& dy) override { inputs[1].grad_slot().span<float>()[0] = dy.item(); }
+  };
+  Context ctx;
+  Tensor x = scalar(ctx, 3).require_grad(), w = scalar(ctx, 2).require_grad(), y = scalar(ctx, 1);
+  int called = 0;
+  w.set_grad_hook([&](Tensor&) { ++called; });
+  const auto n = std::make_shared<SecondNode>();
+  n->inputs = {Tensor(), mul(x, w)};
+  y.set_node(n).backward();
+  CHECK(called == 1);
+  CHECK(x.grad().item() == 2);
 }
 
 TEST_CASE("autograd: a long chain does not recurse") {

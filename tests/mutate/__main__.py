@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # tests/mutate/__main__.py — plants bugs, one at a time, and shows that the tests catch them. `./dev mutate` calls it.
-import argparse, signal, subprocess, sys, threading, time
+import argparse, resource, signal, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def plant_generated(farm, report, file, lines_per_bug):
 def main():
     parser = argparse.ArgumentParser(prog="./dev mutate", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="*", help="an operation, a folder, a file, or tests/mutations")
-    parser.add_argument("--lines-per-bug", type=float, default=30, metavar="N", help="generate a bug for every N lines (30); at least one a file")
+    parser.add_argument("--lines-per-bug", type=float, default=60, metavar="N", help="generate a bug for every N lines (60); at least one a file")
     parser.add_argument("--jobs", type=int, default=2, help="bugs at a time (2)")
     parser.add_argument("--list", action="store_true", help="print the generated bugs and plant nothing")
     options = parser.parse_args()
@@ -158,9 +158,11 @@ def main():
                          ("stale: tests/mutate/equivalent.txt lists what can no longer be planted", stale)):
         if which:
             print(f"\n{title}\n\n" + "\n\n".join(bug.listed() for bug in which) + "\n")
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = usage.ru_utime + usage.ru_stime
     print(", ".join([f"{report.equivalent} equivalent (tests/mutate/equivalent.txt)"] +
                     [f"{n} {verdict}" for verdict, n in sorted(report.not_counted.items())]) +
-          f"; {(time.monotonic() - start) / 60:.1f} minutes")
+          f"; {(time.monotonic() - start) / 60:.1f} minutes by the clock, {used / 60:.1f} of processor time")
     total = report.caught + len(report.survivors)
     print(f"{report.caught} of {total} caught", flush=True)
     return 0 if total and not (report.survivors or report.wrong or stale) else 1
