@@ -69,13 +69,13 @@ class Report:
         """True if it counts."""
         why = self.known.get(bug.key)
         with self.lock:
-            if verdict in ("no build", "same code"):
+            if verdict in ("no build", "same code") and bug.at >= 0:  # a bug written by hand should do better
                 self.not_counted[verdict] = self.not_counted.get(verdict, 0) + 1
                 return False
             if why and verdict == "SURVIVED":
                 self.equivalent += 1
                 verdict, note = "equivalent", f": {why}"
-            elif verdict == "SURVIVED" or verdict == "STALE":
+            elif verdict not in ("caught", "hung"):
                 self.survivors.append(bug)
                 note = ""
             else:
@@ -92,9 +92,7 @@ def plant(farm, report, bug, tier, filters):
     """True if it counts."""
     text = (ROOT / bug.file).read_text()
     start, changed = time.monotonic(), bug.planted(text)
-    if changed is None:
-        return report.add(bug, 0, "STALE", 0)
-    line = 1 + text.count("\n", 0, max(bug.at, 0) if bug.at >= 0 else text.find(bug.old))
+    line = 1 + text.count("\n", 0, bug.at if bug.at >= 0 else text.find(bug.old))
     only_first = bug.key in report.known
     name = f"{bug.file.replace('/', '_')}-{B.hashlib.sha256(repr(bug.key).encode()).hexdigest()[:12]}"
     verdict = farm.plant(bug.file, changed, name, tier, filters[:1] if only_first else filters)
@@ -124,14 +122,14 @@ def main():
     stale = [bug for bug in equivalent if bug.key not in possible]
     report = Report({bug.key: bug.words for bug in equivalent})
 
-    by_hand = []
+    by_hand, everything = [], "tests/mutations" in [n.rstrip("/") for n in options.name]
+    for path in sorted(LISTS.glob("*.txt")):
+        tests, tier, listed = B.parse(path)
+        stale += [bug for bug in listed if not (ROOT / bug.file).is_file() or bug.planted((ROOT / bug.file).read_text()) is None]
+        named = everything or path.stem in options.name
+        wanted = [b for b in listed if b not in stale and (named or any(matches(b.file, n) for n in options.name))]
+        by_hand += [(bug, tier, [[f"-tc={tests}"]]) for bug in wanted]
     if options.name:
-        everything = "tests/mutations" in [n.rstrip("/") for n in options.name]
-        for path in sorted(LISTS.glob("*.txt")):
-            tests, tier, listed = B.parse(path)
-            named = everything or path.stem in options.name
-            wanted = [b for b in listed if named or any(matches(b.file, n) for n in options.name)]
-            by_hand += [(bug, tier, [[f"-tc={tests}"]]) for bug in wanted]
         files = [f for f in files if any(matches(f, n) for n in options.name)]
         if not files and not by_hand:
             parser.error(f"nothing is called {' '.join(options.name)}")
@@ -155,7 +153,7 @@ def main():
 
     for title, which in (("survived: the tests have a hole, or tests/mutate/equivalent.txt lacks a reason", report.survivors),
                          ("caught, but listed in tests/mutate/equivalent.txt", report.wrong),
-                         ("stale: tests/mutate/equivalent.txt lists what can no longer be planted", stale)):
+                         ("stale: a list has what can no longer be planted", stale)):
         if which:
             print(f"\n{title}\n\n" + "\n\n".join(bug.listed() for bug in which) + "\n")
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)

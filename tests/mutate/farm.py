@@ -160,7 +160,7 @@ class Farm:
             if code != 0:
                 return "no build"
             for filters in stages:
-                code, _, _ = self.test(program, filters, folder, 10 + 5 * self.clean_run(tier, filters))
+                code, _, _ = self.test(program, filters, folder, 5 + 3 * self.clean_run(tier, filters))
                 if code != 0:
                     return "hung" if code is None else "caught"
             return "same code" if self.same_code(file, folder, made) else "SURVIVED"
