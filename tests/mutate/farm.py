@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build" / "test"
 WORK = ROOT / "build" / "mutate"
 MOST_OBJECTS = 6      # a header that more object files include is left alone: compiling them all takes too long
-MEMORY = 8 << 30      # a bug may ask for more than there is
+MEMORY = 4 << 30      # a bug may ask for more than there is
 
 
 IDLE = 15             # seconds without a thread that runs or wants to: a deadlock
