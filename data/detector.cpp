@@ -19,8 +19,8 @@ const char* name_of(Verdict v) {
 
 Detector::Detector(const std::filesystem::path& model_file, DType compute)
     : own_context_(std::make_unique<Context>()), own_model_(load_model(*own_context_, model_file, &info_, compute)),
-      model_(own_model_.get()) {}
-Detector::Detector(const PairedModel& model, ModelInfo info) : info_(std::move(info)), model_(&model) {}
+      model_(own_model_.get()), packed_(model_->pack()) {}
+Detector::Detector(const PairedModel& model, ModelInfo info) : info_(std::move(info)), model_(&model), packed_(model.pack()) {}
 Detector::~Detector() = default;
 
 std::vector<float> Detector::logits(Span<const std::uint8_t> pixels, std::int64_t n) const {
@@ -29,7 +29,8 @@ std::vector<float> Detector::logits(Span<const std::uint8_t> pixels, std::int64_
   BF_CHECK(pixels.len == n * size * size * 3, pixels.len, " bytes for ", n, " images of ", size, "x", size);
   NoGrad guard(ctx);
   const Tensor images = Tensor::from_host(ctx, {n, size, size, 3}, std::span(pixels.ptr, std::size_t(pixels.len)));
-  return (*model_)(fn::normalize(images, info_.mean, info_.std, model_->compute())).logit.to_host();
+  const Tensor x = fn::normalize(images, info_.mean, info_.std, model_->compute());
+  return (*model_)(x, {.packed = &packed_}).logit.to_host();
 }
 
 std::vector<float> Detector::score(Span<const std::uint8_t> pixels, std::int64_t n) const {

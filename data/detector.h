@@ -21,7 +21,7 @@ class Detector {
   };
 
   explicit Detector(const std::filesystem::path& model_file, DType compute = DType::f32);
-  // Around a model in training. The model must outlive the detector.
+  // Around a model in training, with the weights that it has now. The model must outlive the detector.
   Detector(const PairedModel& model, ModelInfo info);
   ~Detector();
 
@@ -39,6 +39,7 @@ class Detector {
   std::unique_ptr<Context> own_context_;
   std::unique_ptr<PairedModel> own_model_;
   const PairedModel* model_;
+  PackedWeights packed_;
 };
 
 // P(attack) of a logit, in double: two large logits stay apart.

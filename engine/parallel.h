@@ -33,6 +33,17 @@ void parallel_for(std::int64_t n, F&& f) {
   if (error) std::rethrow_exception(error);
 }
 
+// Threads that parallel_for_lanes() may use: what scratch memory is multiplied by.
+inline int parallel_lanes() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
+
+// parallel_for() whose items use scratch memory: calls f(i, lane); items that run at the same time have different lanes,
+// lane < parallel_lanes().
+template <class F>
+void parallel_for_lanes(std::int64_t n, F&& f) {
+  const bool alone = omp_in_parallel();
+  parallel_for(n, [&](std::int64_t i) { f(i, alone ? 0 : omp_get_thread_num()); });
+}
+
 // Calls f(begin, end) for consecutive ranges of at most `grain` items.
 template <class F>
 void parallel_ranges(std::int64_t n, std::int64_t grain, F&& f) {

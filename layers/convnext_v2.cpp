@@ -101,6 +101,13 @@ ConvNeXtV2::ConvNeXtV2(const ConvNeXtV2Config& c, const ParameterSet& p, const s
   }
 }
 
+PackedWeights ConvNeXtV2::pack(DType compute) const {
+  PackedWeights packed;
+  for (const Stage& stage : stages_)
+    for (const auto& p : stage.blocks) packed.push_back(fn::pack_block(p, compute));
+  return packed;
+}
+
 Tensor ConvNeXtV2::operator()(const Tensor& x, const ForwardState& state) const {
   BF_CHECK(x.shape().rank() == 4 && x.shape()[3] == 3, "images must be [N, H, W, 3], got ", x.shape().str());
   BF_CHECK(x.shape()[1] >= 32 && x.shape()[2] >= 32, "images must be at least 32x32, got ", x.shape().str());
@@ -115,7 +122,8 @@ Tensor ConvNeXtV2::operator()(const Tensor& x, const ForwardState& state) const 
     }
     for (const auto& p : stage.blocks) {
       const float rate = last > 0 ? config_.drop_path * float(block) / float(last) : 0.0f;
-      t = fn::convnext_block(t, p, drop_scale(x.context(), state, x.shape()[0], block, rate));
+      t = fn::convnext_block(t, p, drop_scale(x.context(), state, x.shape()[0], block, rate), config_.block,
+                             state.packed ? state.packed->at(std::size_t(block)).get() : nullptr);
       ++block;
     }
   }

@@ -15,6 +15,7 @@ struct ConvNeXtV2Config {
   std::array<std::int64_t, 4> dims{96, 192, 384, 768};
   bool conv_mlp = false;  // fc1 and fc2 are stored as 1x1 convolutions (timm: atto to nano)
   float drop_path = 0;    // rate of the last block; earlier ones rise linearly from 0
+  fn::BlockImplementation block = fn::BlockImplementation::fused;
 
   std::int64_t features() const { return dims[3]; }
   std::int64_t blocks() const { return depths[0] + depths[1] + depths[2] + depths[3]; }
@@ -23,12 +24,16 @@ struct ConvNeXtV2Config {
   static ConvNeXtV2Config by_name(const std::string& name);
 };
 
+// The blocks' matrices in the order in which inference reads them. Right while the weights stay what they were.
+using PackedWeights = std::vector<std::shared_ptr<const fn::PackedBlock>>;
+
 // What a training forward draws: dropped paths come from (seed, step, block), one draw per sample of the global batch.
 struct ForwardState {
   bool training = false;
   std::uint64_t seed = 0;
   std::int64_t step = 0;
   std::int64_t first_sample = 0;  // position of this process's slice in the global batch
+  const PackedWeights* packed = nullptr;  // of the model as it is now, or null
 };
 
 // Parameter list, in timm's order, each name behind `prefix` ("backbone."). No head.fc: the features are the result.
@@ -41,6 +46,7 @@ class ConvNeXtV2 {
 
   // x: [N, H, W, 3] f32 or bf16, H and W at least 32. Result: pooled, normalised features [N, dims[3]] in f32.
   Tensor operator()(const Tensor& x, const ForwardState& = {}) const;
+  PackedWeights pack(DType compute) const;
   const ConvNeXtV2Config& config() const { return config_; }
 
  private:

@@ -25,6 +25,7 @@ class PairedModel {
 
   // x: [N, H, W, 3], normalised, f32 or bf16.
   Output operator()(const Tensor& x, const ForwardState& = {}, bool with_projection = false) const;
+  PackedWeights pack() const { return backbone_.pack(compute_); }
   ParameterSet& parameters() { return parameters_; }
   const ParameterSet& parameters() const { return parameters_; }
   const PairedModelConfig& config() const { return config_; }

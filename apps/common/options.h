@@ -47,6 +47,7 @@ struct TrainConfig {
     std::string pretrained = "true";         // "true" (a file is needed), "false" (from scratch), or the file
     std::vector<std::int64_t> depths, dims;  // empty: those of model_name
     double drop_path = 0;
+    std::string block = "fused";  // fused, composed
   } model;
   struct Crop {
     double train_margin_min = 1.1, train_margin_max = 1.3, eval_margin = 1.2;

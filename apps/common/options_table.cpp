@@ -46,6 +46,10 @@ std::vector<Option> option_table(TrainConfig& c) {
        &c.model.drop_path,
        "rate of dropped residual branches in the last block, rising linearly from 0",
        {.low = 0, .high = 0.99}},
+      {"model.block", &c.model.block,
+       "how a block is computed: fused, or composed from the single operations (slower, more memory; the same but for "
+       "rounding)",
+       one_of({"fused", "composed"})},
 
       {"dataset.epoch_fraction",
        &c.dataset.epoch_fraction,

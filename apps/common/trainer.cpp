@@ -146,6 +146,7 @@ void Trainer::build_model() {
   custom(config_.model.depths, m.backbone.depths, "model.depths");
   custom(config_.model.dims, m.backbone.dims, "model.dims");
   m.backbone.drop_path = float(config_.model.drop_path);
+  if (config_.model.block == "composed") m.backbone.block = fn::BlockImplementation::composed;
   m.projection = config_.loss.supcon_proj_dim;
   model_ = std::make_unique<PairedModel>(ctx_, m, config_.precision == "bf16" ? DType::bf16 : DType::f32);
   model_->parameters().initialise(std::uint64_t(config_.seed));

@@ -51,18 +51,24 @@ HWY_INLINE NormalTail<D> normal_tail(D d, V x) {
 
 // x Phi(x) = max(x, 0) - |x| Phi(-|x|)
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V gelu(D d, V x) {
-  const auto t = normal_tail(d, x);
+HWY_INLINE V gelu(D d, V x, const NormalTail<D>& t) {
   return hn::NegMulAdd(t.a, t.tail, hn::Max(x, hn::Zero(d)));
+}
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V gelu(D d, V x) {
+  return gelu(d, x, normal_tail(d, x));
 }
 
 // d/dx x Phi(x) = Phi(x) + x phi(x)
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V gelu_derivative(D d, V x) {
-  const auto t = normal_tail(d, x);
+HWY_INLINE V gelu_derivative(D d, V x, const NormalTail<D>& t) {
   const V phi_a = hn::Mul(t.a, hn::Mul(t.e, hn::Set(d, 0.39894228f)));  // |x| phi(x), an even function times |x|
   const V up = hn::Sub(phi_a, t.tail);                                  // for x > 0: 1 + up; for x < 0: -up
   return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), hn::Add(hn::Set(d, 1.0f), up), hn::Neg(up));
+}
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V gelu_derivative(D d, V x) {
+  return gelu_derivative(d, x, normal_tail(d, x));
 }
 
 }  // namespace bonafide::kernels::HWY_NAMESPACE

@@ -37,14 +37,32 @@ dnnl::engine& engine() {
 }
 
 struct Plan {
+  std::uint64_t id = 0;  // of this plan alone, for the life of the process
   memory::desc a, b, bias, c, scratch;
   std::optional<dnnl::matmul> run;  // empty: this processor cannot
 };
 
+// The layout that oneDNN asks for when it is free to choose: the same for every number of rows that matters, so one of
+// a typical tile is used for all. Empty if there is no kernel.
+std::optional<memory::desc> packed_layout(std::int64_t k, std::int64_t n, memory::data_type ta, memory::data_type tc) {
+  constexpr std::int64_t kRows = 112;
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const dnnl::matmul::desc desc(memory::desc({kRows, k}, ta, memory::format_tag::ab),
+                                memory::desc({k, n}, ta, memory::format_tag::any),
+                                memory::desc({kRows, n}, tc, memory::format_tag::ab));
+  const dnnl::matmul::primitive_desc pd(desc, attributes, engine(), /*allow_empty=*/true);
+  if (!pd) return {};
+  return pd.weights_desc();
+}
+
 Plan make_plan(const GemmShape& s, memory::data_type ta, memory::data_type tc) {
   Plan p;
   p.a = memory::desc({s.m, s.k}, ta, {s.a_row, s.a_col});
-  p.b = memory::desc({s.k, s.n}, ta, {s.b_row, s.b_col});
+  if (s.packed)
+    p.b = packed_layout(s.k, s.n, ta, ta).value();
+  else
+    p.b = memory::desc({s.k, s.n}, ta, {s.b_row, s.b_col});
   p.c = memory::desc({s.m, s.n}, tc, {s.c_row, 1});
   if (s.bias) p.bias = memory::desc({1, s.n}, memory::data_type::f32, {s.n, 1});
   dnnl::primitive_attr attributes;
@@ -71,7 +89,9 @@ class Plans {
     }
     std::unique_lock lock(mutex_);  // planned under the lock: a second thread that wants the same shape waits for it
     if (const auto it = plans_.find(key); it != plans_.end()) return it->second;
-    return plans_.emplace(key, make_plan(s, ta, tc)).first->second;  // a map's elements never move
+    Plan& p = plans_.emplace(key, make_plan(s, ta, tc)).first->second;  // a map's elements never move
+    p.id = ++made_;
+    return p;
   }
 
   void clear() {
@@ -83,6 +103,7 @@ class Plans {
   using Key = std::tuple<GemmShape, memory::data_type, memory::data_type>;
   std::shared_mutex mutex_;
   std::map<Key, Plan> plans_;
+  std::uint64_t made_ = 0;
 };
 Plans& plans() {
   static Plans p;
@@ -100,15 +121,33 @@ std::vector<float>& thread_scratch(std::int64_t floats) {
   return v;
 }
 
+// A thread's arguments of a plan: made once, since handles and their map take as long to make as a small product.
+struct Arguments {
+  std::uint64_t plan = 0;
+  memory a, b, bias, c, scratch;
+  std::unordered_map<int, memory> map;  // shares the handles above
+  explicit Arguments(const Plan& p)
+      : plan(p.id), a(p.a, engine(), nullptr), b(p.b, engine(), nullptr), c(p.c, engine(), nullptr) {
+    map = {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
+    if (p.bias.get_size() > 0) map.emplace(DNNL_ARG_BIAS, bias = memory(p.bias, engine(), nullptr));
+    if (p.scratch.get_size() > 0) map.emplace(DNNL_ARG_SCRATCHPAD, scratch = memory(p.scratch, engine(), nullptr));
+  }
+};
+
 void execute(const Plan& p, const void* a, const void* b, const float* bias, void* c) {
   thread_local dnnl::stream stream(engine());
-  const auto in = [](const memory::desc& d, const void* q) { return memory(d, engine(), const_cast<void*>(q)); };
-  std::unordered_map<int, memory> args{
-      {DNNL_ARG_SRC, in(p.a, a)}, {DNNL_ARG_WEIGHTS, in(p.b, b)}, {DNNL_ARG_DST, in(p.c, c)}};
-  if (bias) args.emplace(DNNL_ARG_BIAS, in(p.bias, bias));
+  thread_local std::unordered_map<const Plan*, Arguments> known;
+  auto it = known.find(&p);
+  if (it != known.end() && it->second.plan != p.id) known.erase(it), it = known.end();  // another plan at this address
+  if (it == known.end()) it = known.emplace(&p, p).first;
+  const Arguments& args = it->second;
+  args.a.set_data_handle(const_cast<void*>(a));
+  args.b.set_data_handle(const_cast<void*>(b));
+  args.c.set_data_handle(c);
+  if (bias) args.bias.set_data_handle(const_cast<float*>(bias));
   if (const auto bytes = std::int64_t(p.scratch.get_size()); bytes > 0)
-    args.emplace(DNNL_ARG_SCRATCHPAD, in(p.scratch, thread_scratch<0>(ceil_div<std::int64_t>(bytes, 4)).data()));
-  p.run->execute(stream, args);
+    args.scratch.set_data_handle(thread_scratch<0>(ceil_div<std::int64_t>(bytes, 4)).data());
+  p.run->execute(stream, args.map);
 }
 
 // The tile in f32: widened copies of a and b, row-major, and a c that is rounded at the end.
@@ -145,12 +184,31 @@ void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, 
   } catch (const dnnl::error& e) {
     throw Error(str("oneDNN, ", s.m, " x ", s.n, " x ", s.k, ": ", e.what()));
   }
+  BF_CHECK(!s.packed, "a packed operand, and no kernel for it");
   if constexpr (sizeof(TA) == 2) return widened_tile(s, a, b, bias, c);
   throw Error(str("oneDNN cannot multiply ", s.m, " x ", s.k, " by ", s.k, " x ", s.n, " in f32"));
 }
 
+template <class T>
+PackedOperand<T>::PackedOperand(const T* b, std::int64_t k, std::int64_t n, std::int64_t b_row, std::int64_t b_col) {
+  const OneThread guard;
+  try {
+    const auto layout = packed_layout(k, n, type_of<T>, type_of<T>);
+    if (!layout) return;
+    bytes_.resize(std::size_t(ceil_div<std::int64_t>(std::int64_t(layout->get_size()), sizeof(float))));
+    memory from(memory::desc({k, n}, type_of<T>, {b_row, b_col}), engine(), const_cast<T*>(b));
+    memory to(*layout, engine(), bytes_.data());
+    dnnl::stream stream(engine());
+    dnnl::reorder(from, to).execute(stream, from, to);
+  } catch (const dnnl::error& e) {
+    throw Error(str("oneDNN, packing ", k, " x ", n, ": ", e.what()));
+  }
+}
+
 void forget_gemm_plans() { plans().clear(); }
 
+template class PackedOperand<float>;
+template class PackedOperand<bf16>;
 template void gemm_tile<float, float>(const GemmShape&, const float*, const float*, const float*, float*);
 template void gemm_tile<bf16, bf16>(const GemmShape&, const bf16*, const bf16*, const float*, bf16*);
 template void gemm_tile<bf16, float>(const GemmShape&, const bf16*, const bf16*, const float*, float*);

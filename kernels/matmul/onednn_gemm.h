@@ -1,5 +1,7 @@
 // kernels/matmul/onednn_gemm.h — one tile of a matrix product: a single-threaded oneDNN call with a cached primitive.
 #pragma once
+#include <vector>
+
 #include "engine/base.h"
 #include "engine/bf16.h"
 
@@ -11,6 +13,7 @@ struct GemmShape {
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t a_row = 0, a_col = 1, b_row = 0, b_col = 1, c_row = 0;
   bool bias = false, add = false;
+  bool packed = false;  // b is PackedOperand::data(); its strides are ignored
   friend auto operator<=>(const GemmShape&, const GemmShape&) = default;
 };
 
@@ -19,6 +22,20 @@ struct GemmShape {
 // products (oneDNN needs AVX-512), the tile is widened to f32, which gives the same exact products.
 template <class TA, class TC>
 void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, TC* c);
+
+// A b[k, n] in the order in which oneDNN's micro-kernels read it, for a weight that many tiles multiply by. Empty where
+// the processor has no kernel for it; then the plain matrix is all there is.
+template <class T>
+class PackedOperand {
+ public:
+  PackedOperand() = default;
+  PackedOperand(const T* b, std::int64_t k, std::int64_t n, std::int64_t b_row, std::int64_t b_col);
+  explicit operator bool() const { return !bytes_.empty(); }
+  const T* data() const { return reinterpret_cast<const T*>(bytes_.data()); }
+
+ private:
+  std::vector<float> bytes_;
+};
 
 // Plans are made once per shape and kept. This forgets them (a test that wants them made under other conditions); no
 // tile may be running.

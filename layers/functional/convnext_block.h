@@ -4,9 +4,13 @@
 //
 // x, y: [N, H, W, C]; s: per-sample stochastic-depth factor (Woo et al. 2023, ConvNeXt V2; no layer scale).
 #pragma once
+#include <memory>
+
 #include "engine/tensor.h"
 
 namespace bonafide::fn {
+
+class PackedBlock;
 
 struct ConvNeXtBlockParameters {
   Tensor dw_weight, dw_bias;      // [C,1,7,7], [C]
@@ -18,10 +22,16 @@ struct ConvNeXtBlockParameters {
 
 enum class BlockImplementation : std::uint8_t {
   composed,  // from the single operations: the definition
+  fused,     // what follows the depthwise convolution is one kernel (kernels/convnext_mlp), which keeps a third as much
 };
 
+// The matrices of a block, ordered for the fused forward pass. Right as long as the weights stay what they were.
+std::shared_ptr<const PackedBlock> pack_block(const ConvNeXtBlockParameters& p, DType compute);
+
+// packed: of these parameters, or null (the composed implementation has no use for it).
 // drop_scale: [N] f32, 0 or 1/(1-p) for each sample; an empty Tensor means 1.
 Tensor convnext_block(const Tensor& x, const ConvNeXtBlockParameters& p, const Tensor& drop_scale = {},
-                      BlockImplementation implementation = BlockImplementation::composed);
+                      BlockImplementation implementation = BlockImplementation::fused,
+                      const PackedBlock* packed = nullptr);
 
 }  // namespace bonafide::fn

@@ -13,43 +13,47 @@ Tensor workspace(Context& ctx, std::int64_t floats) { return Tensor::empty(ctx, 
 struct DepthwiseConvNode final : Node {
   const char* name() const override { return "depthwise_conv"; }
   void backward(const Tensor& dy) override {
-    const Tensor &x = inputs[0], &weight = inputs[1], &bias = inputs[2];
-    const auto dx = x.grad_slot(), df = weight.grad_slot(), db = bias.grad_slot();
-    const Shape& s = x.shape();
-    const std::int64_t N = s[0];
-    const int H = int(s[1]), W = int(s[2]), C = int(s[3]);
-    for_storage(name(), x.dtype(), [&]<class T>(T) {
-      if (dx.mode != GradMode::skip) {
-        const Tensor work = workspace(x.context(), kernels::depthwise_conv_filter_workspace(C));
-        kernels::cpu::depthwise_conv_bwd_data<T>({.dy = dy.cspan<T>(),
-                                                  .f = weight.cspan(),
-                                                  .dx = dx.span<T>(),
-                                                  .dx_mode = dx.mode,
+    depthwise_conv_backward(dy, inputs[0], inputs[1], inputs[0].grad_slot(), inputs[1].grad_slot(),
+                            inputs[2].grad_slot());
+  }
+};
+
+}  // namespace
+
+void depthwise_conv_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor::GradSlot& dx,
+                             const Tensor::GradSlot& dweight, const Tensor::GradSlot& dbias) {
+  const Shape& s = x.shape();
+  const std::int64_t N = s[0];
+  const int H = int(s[1]), W = int(s[2]), C = int(s[3]);
+  for_storage("depthwise_conv", x.dtype(), [&]<class T>(T) {
+    if (dx.mode != GradMode::skip) {
+      const Tensor work = workspace(x.context(), kernels::depthwise_conv_filter_workspace(C));
+      kernels::cpu::depthwise_conv_bwd_data<T>({.dy = dy.cspan<T>(),
+                                                .f = weight.cspan(),
+                                                .dx = dx.span<T>(),
+                                                .dx_mode = dx.mode,
+                                                .workspace = work.span(),
+                                                .N = N,
+                                                .H = H,
+                                                .W = W,
+                                                .C = C});
+    }
+    if (dweight.mode != GradMode::skip || dbias.mode != GradMode::skip) {
+      const Tensor work = workspace(x.context(), kernels::depthwise_conv_weight_workspace(N, H, W, C));
+      kernels::cpu::depthwise_conv_bwd_weight<T>({.dy = dy.cspan<T>(),
+                                                  .x = x.cspan<T>(),
+                                                  .df = dweight.span(),
+                                                  .db = dbias.span(),
+                                                  .df_mode = dweight.mode,
+                                                  .db_mode = dbias.mode,
                                                   .workspace = work.span(),
                                                   .N = N,
                                                   .H = H,
                                                   .W = W,
                                                   .C = C});
-      }
-      if (df.mode != GradMode::skip || db.mode != GradMode::skip) {
-        const Tensor work = workspace(x.context(), kernels::depthwise_conv_weight_workspace(N, H, W, C));
-        kernels::cpu::depthwise_conv_bwd_weight<T>({.dy = dy.cspan<T>(),
-                                                    .x = x.cspan<T>(),
-                                                    .df = df.span(),
-                                                    .db = db.span(),
-                                                    .df_mode = df.mode,
-                                                    .db_mode = db.mode,
-                                                    .workspace = work.span(),
-                                                    .N = N,
-                                                    .H = H,
-                                                    .W = W,
-                                                    .C = C});
-      }
-    });
-  }
-};
-
-}  // namespace
+    }
+  });
+}
 
 Tensor depthwise_conv(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Shape& s = x.shape();

@@ -8,4 +8,8 @@ namespace bonafide::fn {
 // shape and dtype of x. Saves x for backward.
 Tensor depthwise_conv(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
+// Its gradients alone, for a node that contains the convolution: each goes where its slot says.
+void depthwise_conv_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor::GradSlot& dx,
+                             const Tensor::GradSlot& dweight, const Tensor::GradSlot& dbias);
+
 }  // namespace bonafide::fn
