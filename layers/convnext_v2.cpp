@@ -16,15 +16,17 @@ struct Size {
   bool conv_mlp;
 };
 constexpr Size kSizes[] = {
-    {"atto", {2, 2, 6, 2}, {40, 80, 160, 320}, true},      {"femto", {2, 2, 6, 2}, {48, 96, 192, 384}, true},
-    {"pico", {2, 2, 6, 2}, {64, 128, 256, 512}, true},     {"nano", {2, 2, 8, 2}, {80, 160, 320, 640}, true},
-    {"tiny", {3, 3, 9, 3}, {96, 192, 384, 768}, false},    {"small", {3, 3, 27, 3}, {96, 192, 384, 768}, false},
-    {"base", {3, 3, 27, 3}, {128, 256, 512, 1024}, false}, {"large", {3, 3, 27, 3}, {192, 384, 768, 1536}, false},
+    {"atto", {2, 2, 6, 2}, {40, 80, 160, 320}, true},       {"femto", {2, 2, 6, 2}, {48, 96, 192, 384}, true},
+    {"pico", {2, 2, 6, 2}, {64, 128, 256, 512}, true},      {"nano", {2, 2, 8, 2}, {80, 160, 320, 640}, true},
+    {"tiny", {3, 3, 9, 3}, {96, 192, 384, 768}, false},     {"small", {3, 3, 27, 3}, {96, 192, 384, 768}, false},
+    {"base", {3, 3, 27, 3}, {128, 256, 512, 1024}, false},  {"large", {3, 3, 27, 3}, {192, 384, 768, 1536}, false},
     {"huge", {3, 3, 27, 3}, {352, 704, 1408, 2816}, false},
 };
 const std::string kFamily = "convnextv2_";
 
-std::string stage_name(const std::string& prefix, std::size_t i) { return prefix + "stages." + std::to_string(i) + "."; }
+std::string stage_name(const std::string& prefix, std::size_t i) {
+  return prefix + "stages." + std::to_string(i) + ".";
+}
 std::string block_name(const std::string& prefix, std::size_t i, std::int64_t j) {
   return stage_name(prefix, i) + "blocks." + std::to_string(j) + ".";
 }
@@ -94,9 +96,10 @@ ConvNeXtV2::ConvNeXtV2(const ConvNeXtV2Config& c, const ParameterSet& p, const s
     }
     for (std::int64_t j = 0; j < c.depths[i]; ++j) {
       const std::string b = block_name(prefix, i, j);
-      stages_[i].blocks.push_back({p[b + "conv_dw.weight"], p[b + "conv_dw.bias"], p[b + "norm.weight"], p[b + "norm.bias"],
-                                   p[b + "mlp.fc1.weight"], p[b + "mlp.fc1.bias"], p[b + "mlp.grn.weight"],
-                                   p[b + "mlp.grn.bias"], p[b + "mlp.fc2.weight"], p[b + "mlp.fc2.bias"]});
+      stages_[i].blocks.push_back({p[b + "conv_dw.weight"], p[b + "conv_dw.bias"], p[b + "norm.weight"],
+                                   p[b + "norm.bias"], p[b + "mlp.fc1.weight"], p[b + "mlp.fc1.bias"],
+                                   p[b + "mlp.grn.weight"], p[b + "mlp.grn.bias"], p[b + "mlp.fc2.weight"],
+                                   p[b + "mlp.fc2.bias"]});
     }
   }
 }

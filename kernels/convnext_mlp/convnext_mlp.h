@@ -1,12 +1,12 @@
-// kernels/convnext_mlp/convnext_mlp.h — all of a ConvNeXt-V2 block behind its depthwise convolution, as one operation that
-// never moves a [N, HW, 4C] tensor through memory more often than it must. Raw API: no Tensor, no autograd.
+// kernels/convnext_mlp/convnext_mlp.h — all of a ConvNeXt-V2 block behind its depthwise convolution, as one operation
+// that never moves a [N, HW, 4C] tensor through memory more often than it must. Raw API: no Tensor, no autograd.
 //
 //   n = LayerNorm(u),  h = n W1^T + b1,  z = GELU(h),  a = GRN(z),  y = x + s_n (a W2^T + b2)
 //
 // The formulas are those of layer_norm.h, matmul.h, gelu.h, grn.h and residual.h. u, x, y, dy, du: [N, HW, C] stored as
-// T; h [N, HW, 4C] likewise; W1 [4C, C], W2 [C, 4C] as T; vectors, statistics and parameter gradients f32. Forward keeps
-// h, G = sqrt(sum_hw z^2) [N, 4C] and LayerNorm's mean and rstd [N HW] if it is given room for them; backward computes n,
-// z and a again. dx = dy, the caller's.
+// T; h [N, HW, 4C] likewise; W1 [4C, C], W2 [C, 4C] as T; vectors, statistics and parameter gradients f32. Forward
+// keeps h, G = sqrt(sum_hw z^2) [N, 4C] and LayerNorm's mean and rstd [N HW] if it is given room for them; backward
+// computes n, z and a again. dx = dy, the caller's.
 //
 // Work is cut into tiles of at most kConvNeXtTileRows pixels and groups of samples whose z stay in the last-level cache
 // until their sums over the sample are known. Tiles, groups and the order of every sum depend on the shape only, not on
@@ -48,7 +48,7 @@ struct ConvNeXtMlpFwd {
   ConvNeXtMlpParameters<T> p;
   const ConvNeXtMlpPacked<T>* packed = nullptr;  // of p.w1 and p.w2, or null
   Span<T> y;
-  Span<T> h;                    // for backward, in an order of its own; or all four empty
+  Span<T> h;  // for backward, in an order of its own; or all four empty
   Span<float> mean, rstd, G;
   Span<float> workspace;  // convnext_mlp_fwd_workspace() floats, contents irrelevant
   float eps = 1e-6f;      // LayerNorm's and GRN's

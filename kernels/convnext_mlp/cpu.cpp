@@ -68,14 +68,21 @@ struct RightHandSides {
   std::vector<PackedOperand<T>> own;
   const std::vector<PackedOperand<T>>* packed = nullptr;
 
-  RightHandSides(const T* b_, std::int64_t k_, std::int64_t n_, std::int64_t b_row_, std::int64_t b_col_, bool cut_columns_)
-      : b(b_), k(k_), n(n_), b_row(b_row_), b_col(b_col_), cut_columns(cut_columns_),
+  RightHandSides(const T* b_, std::int64_t k_, std::int64_t n_, std::int64_t b_row_, std::int64_t b_col_,
+                 bool cut_columns_)
+      : b(b_),
+        k(k_),
+        n(n_),
+        b_row(b_row_),
+        b_col(b_col_),
+        cut_columns(cut_columns_),
         chunks(column_chunks(cut_columns ? n : k)) {}
   void pack() {
     own.resize(chunks.size());
     parallel_for(std::int64_t(chunks.size()), [&](std::int64_t i) {
       const auto& c = chunks[std::size_t(i)];
-      own[std::size_t(i)] = PackedOperand<T>(start(c), cut_columns ? k : c.width, cut_columns ? c.width : n, b_row, b_col);
+      own[std::size_t(i)] =
+          PackedOperand<T>(start(c), cut_columns ? k : c.width, cut_columns ? c.width : n, b_row, b_col);
     });
     packed = &own;
   }
@@ -110,8 +117,7 @@ void sum_tiles(Span<float> to, GradMode mode, const float* partial, std::int64_t
     double sum[64] = {};
     for (std::int64_t t = 0; t < tiles; ++t)
       for (std::int64_t c = begin; c < end; ++c) sum[c - begin] += double(partial[t * stride + c]);
-    for (std::int64_t c = begin; c < end; ++c)
-      to[c] = (mode == GradMode::add ? to[c] : 0.0f) + float(sum[c - begin]);
+    for (std::int64_t c = begin; c < end; ++c) to[c] = (mode == GradMode::add ? to[c] : 0.0f) + float(sum[c - begin]);
   });
 }
 
@@ -206,7 +212,7 @@ struct BwdMemory {
   float *scale, *q;                        // of each sample of a group, [4C]
   float *dgamma_sample, *dbeta_sample;     // of each sample of the batch, [4C]
   float *db1_tile, *db2_tile, *norm_tile;  // of each tile of the batch: [4C], [C], [2C]
-  float *dw1_part, *dw2_part;  // parts of dW1 (unless there is one) and of dW2^T
+  float *dw1_part, *dw2_part;              // parts of dW1 (unless there is one) and of dW2^T
   std::vector<Lane> lanes;
 
   BwdMemory(const Plan& p, const ConvNeXtMlpShape& s, Carver& w) {
@@ -214,10 +220,12 @@ struct BwdMemory {
     const std::int64_t rows = p.rows_per_group();
     for (Panels<T>* p4 : {&da, &zd, &a}) *p4 = {w.take<T>(rows * H), rows};
     n = w.take<T>(rows * s.C), g = w.take<T>(rows * s.C);
-    da_z = w.take(p.tiles_per_group() * p.samples_per_tile * H), da_sum = w.take(p.tiles_per_group() * p.samples_per_tile * H);
+    da_z = w.take(p.tiles_per_group() * p.samples_per_tile * H),
+    da_sum = w.take(p.tiles_per_group() * p.samples_per_tile * H);
     scale = w.take(in_group * H), q = w.take(in_group * H);
     dgamma_sample = w.take(s.N * H), dbeta_sample = w.take(s.N * H);
-    db1_tile = w.take(p.all_tiles() * H), db2_tile = w.take(p.all_tiles() * s.C), norm_tile = w.take(p.all_tiles() * 2 * s.C);
+    db1_tile = w.take(p.all_tiles() * H), db2_tile = w.take(p.all_tiles() * s.C),
+    norm_tile = w.take(p.all_tiles() * 2 * s.C);
     const std::int64_t parts = WeightParts(rows).count;
     dw1_part = w.take(parts > 1 ? parts * H * s.C : 0), dw2_part = w.take(parts * H * s.C);
     lanes.resize(std::size_t(parallel_lanes()));
@@ -308,7 +316,9 @@ void convnext_mlp_fwd(const ConvNeXtMlpFwd<T>& a) {
       const auto& l = mem.lanes[std::size_t(lane)];
       const Tile t = plan.tile(group, first.tile(i));
       const bool keep = a.h && first.first(i) == 0;  // one item of a tile writes the statistics
-      const auto rows = [&](auto span, std::int64_t width) { return decltype(span){span.ptr + t.row * width, t.rows * width}; };
+      const auto rows = [&](auto span, std::int64_t width) {
+        return decltype(span){span.ptr + t.row * width, t.rows * width};
+      };
       layer_norm_fwd<T>({.x = rows(a.u, C),
                          .gamma = a.p.norm_gamma,
                          .beta = a.p.norm_beta,
@@ -373,7 +383,8 @@ void convnext_mlp_fwd(const ConvNeXtMlpFwd<T>& a) {
 
 namespace {
 
-// dW1 += dh^T n and dW2^T += a^T g over the rows of one group: parts of the rows x chunks of the 4C axis, both products.
+// dW1 += dh^T n and dW2^T += a^T g over the rows of one group: parts of the rows x chunks of the 4C axis, both
+// products.
 template <class T>
 void weight_gradients(const ConvNeXtMlpBwd<T>& a, const BwdMemory<T>& mem, const T* g, std::int64_t rows,
                       const WeightParts& parts, bool first_group) {
@@ -564,8 +575,8 @@ template void convnext_mlp_bwd(const ConvNeXtMlpBwd<bf16>&);
 
 template <class T>
 ConvNeXtMlpPacked<T>::ConvNeXtMlpPacked(Span<const T> w1, Span<const T> w2, std::int64_t C) {
-  BF_CHECK(w1.len == 4 * C * C && w2.len == 4 * C * C, "w1 and w2 have ", w1.len, " and ", w2.len, " elements, expected ",
-           4 * C * C);
+  BF_CHECK(w1.len == 4 * C * C && w2.len == 4 * C * C, "w1 and w2 have ", w1.len, " and ", w2.len,
+           " elements, expected ", 4 * C * C);
   auto first = fwd_w1(w1.ptr, C), second = fwd_w2(w2.ptr, C);
   first.pack(), second.pack();
   w1_ = std::move(first.own), w2_ = std::move(second.own);

@@ -113,7 +113,7 @@ HWY_INLINE void each(const ColumnSums<T>& a, std::int64_t rows, std::int64_t col
     });
 }
 
-#define BF_LOOP(name)                                                                                          \
+#define BF_LOOP(name)                                                                                  \
   void name##_f32(const name<float>& a, std::int64_t rows, std::int64_t cols) { each(a, rows, cols); } \
   void name##_bf16(const name<bf16>& a, std::int64_t rows, std::int64_t cols) { each(a, rows, cols); }
 BF_LOOP(GeluSquares)
@@ -130,17 +130,17 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace bonafide::kernels::convnext_mlp_cpu {
 
-#define BF_LOOP(name)                                                           \
-  HWY_EXPORT(name##_f32);                                                       \
-  HWY_EXPORT(name##_bf16);                                                      \
-  template <class T>                                                            \
-  void run(const name<T>& a, std::int64_t rows, std::int64_t cols) {            \
-    if constexpr (std::is_same_v<T, float>)                                     \
-      HWY_DYNAMIC_DISPATCH(name##_f32)(a, rows, cols);                          \
-    else                                                                        \
-      HWY_DYNAMIC_DISPATCH(name##_bf16)(a, rows, cols);                         \
-  }                                                                             \
-  template void run(const name<float>&, std::int64_t rows, std::int64_t cols);  \
+#define BF_LOOP(name)                                                          \
+  HWY_EXPORT(name##_f32);                                                      \
+  HWY_EXPORT(name##_bf16);                                                     \
+  template <class T>                                                           \
+  void run(const name<T>& a, std::int64_t rows, std::int64_t cols) {           \
+    if constexpr (std::is_same_v<T, float>)                                    \
+      HWY_DYNAMIC_DISPATCH(name##_f32)(a, rows, cols);                         \
+    else                                                                       \
+      HWY_DYNAMIC_DISPATCH(name##_bf16)(a, rows, cols);                        \
+  }                                                                            \
+  template void run(const name<float>&, std::int64_t rows, std::int64_t cols); \
   template void run(const name<bf16>&, std::int64_t rows, std::int64_t cols);
 BF_LOOP(GeluSquares)
 BF_LOOP(ScaleShift)

@@ -1,7 +1,7 @@
 // kernels/convnext_mlp/loops.h — the element-wise work between the matrix products, on a tile that is in the cache.
 //
-// A tile is `rows` rows of `cols` values at a row stride of its own; per-column arrays have `cols` values. Sums over the
-// rows are f32 and overwrite what was there: a tile has at most kTileRows rows.
+// A tile is `rows` rows of `cols` values at a row stride of its own; per-column arrays have `cols` values. Sums over
+// the rows are f32 and overwrite what was there: a tile has at most kTileRows rows.
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"

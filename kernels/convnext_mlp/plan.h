@@ -21,7 +21,8 @@ struct Plan {
   Plan(const ConvNeXtMlpShape& s, std::int64_t bytes_per_sample, std::int64_t budget) : N(s.N), HW(s.HW) {
     pieces = ceil_div(HW, kConvNeXtTileRows);
     samples_per_tile = pieces > 1 ? 1 : std::max<std::int64_t>(1, kConvNeXtTileRows / std::max<std::int64_t>(1, HW));
-    const std::int64_t fit = std::clamp<std::int64_t>(budget / std::max<std::int64_t>(1, bytes_per_sample), 1, std::max<std::int64_t>(1, N));
+    const std::int64_t fit =
+        std::clamp<std::int64_t>(budget / std::max<std::int64_t>(1, bytes_per_sample), 1, std::max<std::int64_t>(1, N));
     const std::int64_t even = ceil_div(N, std::max<std::int64_t>(1, ceil_div(N, fit)));
     samples_per_group = ceil_div(std::max<std::int64_t>(1, even), samples_per_tile) * samples_per_tile;
     groups = ceil_div(N, samples_per_group);

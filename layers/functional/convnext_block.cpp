@@ -185,8 +185,8 @@ Tensor fused(const Tensor& x, const ConvNeXtBlockParameters& p, const Tensor& dr
   auto n = std::make_shared<FusedBlockNode>();
   n->p = p, n->w1 = w1, n->w2 = w2, n->drop_scale = drop_scale;
   n->u = u, n->h = h, n->mean = mean, n->rstd = rstd, n->G = G;
-  n->inputs = {x, p.dw_weight, p.dw_bias, p.norm_weight, p.norm_bias, p.fc1_weight, p.fc1_bias,
-               p.grn_weight, p.grn_bias, p.fc2_weight, p.fc2_bias};
+  n->inputs = {x,          p.dw_weight,  p.dw_bias,  p.norm_weight, p.norm_bias, p.fc1_weight,
+               p.fc1_bias, p.grn_weight, p.grn_bias, p.fc2_weight,  p.fc2_bias};
   return y.set_node(std::move(n));
 }
 
@@ -200,8 +200,8 @@ Tensor convnext_block(const Tensor& x, const ConvNeXtBlockParameters& p, const T
   if (implementation == BlockImplementation::fused) return fused(x, p, drop_scale, packed, record);
   if (!record) return composed(x, p, drop_scale);
   auto n = std::make_shared<ComposedBlockNode>();
-  n->inputs = {x, p.dw_weight, p.dw_bias, p.norm_weight, p.norm_bias, p.fc1_weight, p.fc1_bias,
-               p.grn_weight, p.grn_bias, p.fc2_weight, p.fc2_bias};
+  n->inputs = {x,          p.dw_weight,  p.dw_bias,  p.norm_weight, p.norm_bias, p.fc1_weight,
+               p.fc1_bias, p.grn_weight, p.grn_bias, p.fc2_weight,  p.fc2_bias};
   n->x_inside = x.detach();
   if (x.requires_grad()) n->x_inside.require_grad();
   n->y_inside = composed(n->x_inside, p, drop_scale);

@@ -1,5 +1,5 @@
-// tests/host/test_convnext_mlp.cpp — the fused block behind its depthwise convolution: against a double reference, whose
-// gradients are central differences; and fused against composed.
+// tests/host/test_convnext_mlp.cpp — the fused block behind its depthwise convolution: against a double reference,
+// whose gradients are central differences; and fused against composed.
 #include <omp.h>
 
 #include <array>
@@ -23,7 +23,8 @@ constexpr double kEps = 1e-6;
 
 // Everything the operation reads, by name; doubles for the reference.
 enum Leaf { u, x, norm_gamma, norm_beta, w1, b1, grn_gamma, grn_beta, w2, b2, kLeaves };
-const char* const kNames[] = {"du", "dx", "dnorm_gamma", "dnorm_beta", "dw1", "db1", "dgrn_gamma", "dgrn_beta", "dw2", "db2"};
+const char* const kNames[] = {"du",  "dx",         "dnorm_gamma", "dnorm_beta", "dw1",
+                              "db1", "dgrn_gamma", "dgrn_beta",   "dw2",        "db2"};
 using Doubles = std::array<std::vector<double>, kLeaves>;
 
 std::array<std::int64_t, kLeaves> sizes(const ConvNeXtMlpShape& s) {
@@ -63,7 +64,7 @@ std::vector<double> reference(const ConvNeXtMlpShape& s, const Doubles& in, doub
 template <class T>
 struct Case {
   ConvNeXtMlpShape s;
-  std::vector<Buffer<T>> stored;      // u, x, w1, w2, dy
+  std::vector<Buffer<T>> stored;       // u, x, w1, w2, dy
   std::vector<Buffer<float>> vectors;  // the rest, and the scale
   Doubles in;
   std::vector<double> dy;
@@ -74,9 +75,13 @@ struct Case {
     const float spread = 1 / std::sqrt(float(s.C));
     stored = {Buffer<T>::random(n[u], 1, mean), Buffer<T>::random(n[x], 2), Buffer<T>::random(n[w1], 3, 0, spread),
               Buffer<T>::random(n[w2], 4, 0, spread / 2), Buffer<T>::random(n[x], 5)};
-    vectors = {Buffer<float>::random(s.C, 6, 1, 0.2f),     Buffer<float>::random(s.C, 7, 0, 0.3f),
-               Buffer<float>::random(s.hidden(), 8, 0, 0.3f), Buffer<float>::random(s.hidden(), 9, 0.2f, 0.5f),
-               Buffer<float>::random(s.hidden(), 10),         Buffer<float>::random(s.C, 11), Buffer<float>(s.N, 1.0f)};
+    vectors = {Buffer<float>::random(s.C, 6, 1, 0.2f),
+               Buffer<float>::random(s.C, 7, 0, 0.3f),
+               Buffer<float>::random(s.hidden(), 8, 0, 0.3f),
+               Buffer<float>::random(s.hidden(), 9, 0.2f, 0.5f),
+               Buffer<float>::random(s.hidden(), 10),
+               Buffer<float>::random(s.C, 11),
+               Buffer<float>(s.N, 1.0f)};
     for (std::int64_t i = 0; i < s.N; ++i) vectors[6][i] = i % 3 == 1 ? 0.0f : 1.25f;
     const auto copy = [](const auto& b) {
       std::vector<double> v;
@@ -140,10 +145,12 @@ Run<T> run(const Case<T>& c, GradMode mode = GradMode::write, float start = 0) {
   Buffer<T> h(s.rows() * s.hidden());
   Buffer<float> mean(s.rows()), rstd(s.rows()), G(s.N * s.hidden());
   const Span<const float> scale = c.scaled ? c.vectors[6].cspan() : Span<const float>();
-  kernels::ConvNeXtMlpFwd<T> f{.shape = s, .u = c.stored[0].cspan(), .x = c.stored[1].cspan(), .scale = scale, .p = c.parameters()};
+  kernels::ConvNeXtMlpFwd<T> f{
+      .shape = s, .u = c.stored[0].cspan(), .x = c.stored[1].cspan(), .scale = scale, .p = c.parameters()};
   {
     Buffer<float> work(kernels::convnext_mlp_fwd_workspace<T>(s, true));
-    f.y = r.y.span(), f.h = h.span(), f.mean = mean.span(), f.rstd = rstd.span(), f.G = G.span(), f.workspace = work.span();
+    f.y = r.y.span(), f.h = h.span(), f.mean = mean.span(), f.rstd = rstd.span(), f.G = G.span(),
+    f.workspace = work.span();
     kernels::cpu::convnext_mlp_fwd(f);
     work.check_guards("workspace");
   }
@@ -227,9 +234,10 @@ void compare(const ConvNeXtMlpShape& s, bool scaled, float mean, double toleranc
 }  // namespace
 
 TEST_CASE("convnext_mlp: forward and every gradient against a double reference") {
-  // One of everything; several samples in a tile, the last tile not full; a sample in several tiles, the last one shorter;
-  // channels past a vector.
-  for (const ConvNeXtMlpShape s : {ConvNeXtMlpShape{1, 1, 1}, {3, 1, 3}, {5, 4, 4}, {3, 9, 5}, {2, 5, 17}, {5, 100, 3}, {2, 230, 3}}) {
+  // One of everything; several samples in a tile, the last tile not full; a sample in several tiles, the last one
+  // shorter; channels past a vector.
+  for (const ConvNeXtMlpShape s :
+       {ConvNeXtMlpShape{1, 1, 1}, {3, 1, 3}, {5, 4, 4}, {3, 9, 5}, {2, 5, 17}, {5, 100, 3}, {2, 230, 3}}) {
     compare<float>(s, false, 0, 1e-5);
     compare<float>(s, true, 0, 1e-5);
     compare<bf16>(s, s.N > 2, 0, 2e-2);
@@ -323,8 +331,12 @@ TEST_CASE("convnext_mlp: tiles and groups cover every row once") {
 TEST_CASE("convnext_mlp: wrong arguments are explained") {
   const Case<float> c({2, 4, 3}, false);
   Buffer<float> y(24), work(kernels::convnext_mlp_fwd_workspace<float>(c.s, false));
-  kernels::ConvNeXtMlpFwd<float> f{.shape = c.s, .u = c.stored[0].cspan(), .x = c.stored[1].cspan(), .p = c.parameters(),
-                                   .y = y.span(), .workspace = work.span()};
+  kernels::ConvNeXtMlpFwd<float> f{.shape = c.s,
+                                   .u = c.stored[0].cspan(),
+                                   .x = c.stored[1].cspan(),
+                                   .p = c.parameters(),
+                                   .y = y.span(),
+                                   .workspace = work.span()};
   kernels::cpu::convnext_mlp_fwd(f);
   auto g = f;
   g.p.b1.len = 5;
@@ -353,8 +365,8 @@ struct Block {
          random_leaf(ctx, {4 * C, C}, 6, 0, 0.3f),   random_leaf(ctx, {4 * C}, 7, 0, 0.2f),
          random_leaf(ctx, {4 * C}, 8, 0, 0.5f),      random_leaf(ctx, {4 * C}, 9, 0, 0.5f),
          random_leaf(ctx, {C, 4 * C}, 10, 0, 0.2f),  random_leaf(ctx, {C}, 11, 0, 0.2f)};
-    leaves = {x, p.dw_weight, p.dw_bias, p.norm_weight, p.norm_bias, p.fc1_weight, p.fc1_bias,
-              p.grn_weight, p.grn_bias, p.fc2_weight, p.fc2_bias};
+    leaves = {x,          p.dw_weight,  p.dw_bias,  p.norm_weight, p.norm_bias, p.fc1_weight,
+              p.fc1_bias, p.grn_weight, p.grn_bias, p.fc2_weight,  p.fc2_bias};
   }
 };
 }  // namespace
@@ -366,7 +378,8 @@ TEST_CASE("convnext_block: fused and composed agree, forward and every gradient"
     double tolerance;
   };
   // The second one has two groups of samples forward and three backward.
-  for (const Setting& s : {Setting{3, 5, 20, DType::f32, 2e-5}, {6, 40, 64, DType::f32, 2e-5}, {3, 8, 24, DType::bf16, 2e-2}})
+  for (const Setting& s :
+       {Setting{3, 5, 20, DType::f32, 2e-5}, {6, 40, 64, DType::f32, 2e-5}, {3, 8, 24, DType::bf16, 2e-2}})
     for (bool drop : {false, true}) {
       Block b(s.n, s.side, s.C, s.t);
       std::vector<float> scale;
@@ -395,7 +408,8 @@ TEST_CASE("convnext_block: fused and composed agree, forward and every gradient"
 
 TEST_CASE("convnext_block: directional derivatives of the fused block") {
   Block b(2, 4, 6, DType::f32);
-  check_gradients(b.leaves, [&] { return fn::convnext_block(b.x, b.p); }, 5e-3, 5e-3, 2e-3);
+  check_gradients(
+      b.leaves, [&] { return fn::convnext_block(b.x, b.p); }, 5e-3, 5e-3, 2e-3);
   b.p.fc1_weight.require_grad(false);  // a frozen parameter stays without a gradient
   Tensor y = fn::convnext_block(b.x, b.p);
   b.p.fc1_weight.zero_grad();
