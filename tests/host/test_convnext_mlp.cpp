@@ -357,8 +357,8 @@ struct Block {
   Tensor x;
   fn::ConvNeXtBlockParameters p;
   std::vector<Tensor> leaves;
-  Block(std::int64_t n, std::int64_t side, std::int64_t C, DType t) {
-    x = random_leaf(ctx, {n, side, side, C}, 1);
+  Block(std::int64_t n, std::int64_t height, std::int64_t width, std::int64_t C, DType t) {
+    x = random_leaf(ctx, {n, height, width, C}, 1);
     if (t == DType::bf16) x = Tensor::from_host(ctx, x.shape(), x.to_host(), t).require_grad();
     p = {random_leaf(ctx, {C, 1, 7, 7}, 2, 0, 0.2f), random_leaf(ctx, {C}, 3, 0, 0.1f),
          random_leaf(ctx, {C}, 4, 1, 0.2f),          random_leaf(ctx, {C}, 5, 0, 0.2f),
@@ -373,15 +373,24 @@ struct Block {
 
 TEST_CASE("convnext_block: fused and composed agree, forward and every gradient") {
   struct Setting {
-    std::int64_t n, side, C;
+    std::int64_t n, height, width, C;
     DType t;
     double tolerance;
   };
   // The second one has two groups of samples forward and three backward.
-  for (const Setting& s :
-       {Setting{3, 5, 20, DType::f32, 2e-5}, {6, 40, 64, DType::f32, 2e-5}, {3, 8, 24, DType::bf16, 2e-2}})
+  for (const Setting& s : {Setting{3, 5, 4, 20, DType::f32, 2e-5},
+                           {6, 40, 40, 64, DType::f32, 2e-5},
+                           {3, 8, 9, 24, DType::bf16, 2e-2},
+                           {2, 18, 25, 40, DType::f32, 2e-5},
+                           {2, 9, 12, 80, DType::f32, 2e-5},
+                           {2, 4, 6, 160, DType::f32, 2e-5},
+                           {2, 2, 3, 320, DType::f32, 2e-5},
+                           {4, 18, 25, 40, DType::f32, 2e-5},
+                           {4, 9, 12, 80, DType::f32, 2e-5},
+                           {4, 4, 6, 160, DType::f32, 2e-5},
+                           {4, 2, 3, 320, DType::f32, 2e-5}})
     for (bool drop : {false, true}) {
-      Block b(s.n, s.side, s.C, s.t);
+      Block b(s.n, s.height, s.width, s.C, s.t);
       std::vector<float> scale;
       for (std::int64_t i = 0; i < s.n; ++i) scale.push_back(i % 2 ? 0 : 2.0f);
       const Tensor drop_scale = drop ? Tensor::from_host(b.ctx, {s.n}, scale) : Tensor();
@@ -397,6 +406,9 @@ TEST_CASE("convnext_block: fused and composed agree, forward and every gradient"
       const auto composed = once(fn::BlockImplementation::composed), fused = once(fn::BlockImplementation::fused);
       for (std::size_t i = 0; i < composed.size(); ++i) {
         CAPTURE(i);
+        CAPTURE(s.n);
+        CAPTURE(s.height);
+        CAPTURE(s.C);
         CHECK(distance(fused[i], std::vector<double>(composed[i].begin(), composed[i].end())) < s.tolerance);
       }
       const auto packed = fn::pack_block(b.p, s.t);
@@ -407,7 +419,7 @@ TEST_CASE("convnext_block: fused and composed agree, forward and every gradient"
 }
 
 TEST_CASE("convnext_block: directional derivatives of the fused block") {
-  Block b(2, 4, 6, DType::f32);
+  Block b(2, 4, 3, 6, DType::f32);
   check_gradients(
       b.leaves, [&] { return fn::convnext_block(b.x, b.p); }, 5e-3, 5e-3, 2e-3);
   b.p.fc1_weight.require_grad(false);  // a frozen parameter stays without a gradient
@@ -419,7 +431,7 @@ TEST_CASE("convnext_block: directional derivatives of the fused block") {
 
 TEST_CASE("convnext_block: the fused block keeps little more than a third of what the composed one keeps") {
   const auto kept = [](fn::BlockImplementation implementation) {
-    Block b(2, 16, 32, DType::f32);
+    Block b(2, 16, 16, 32, DType::f32);
     const auto live = [&] { return std::int64_t(b.ctx.allocator().stats().live_bytes); };
     const std::int64_t before = live();
     const Tensor y = fn::convnext_block(b.x, b.p, {}, implementation);
