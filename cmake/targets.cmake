@@ -119,6 +119,7 @@ function(bonafide_fuzzers)
     get_filename_component(name ${source} NAME_WE)
     add_executable(fuzz_${name} ${source} tests/fuzz/main.cpp)
     target_link_libraries(fuzz_${name} PRIVATE fuzzed_readers)
+    target_compile_definitions(fuzz_${name} PRIVATE BF_SOURCE_DIR="${CMAKE_SOURCE_DIR}")  # for seeds out of tests/fixtures
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
     set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
   endforeach()

@@ -21,7 +21,7 @@
 namespace bonafide {
 
 using PickleRef = std::uint32_t;  // index into Pickle::values
-constexpr std::size_t kMaxPickleValues = std::size_t(1) << 22;
+constexpr std::size_t kMaxPickleValues = std::size_t(1) << 20;  // of about 100 bytes; state dicts have some ten thousand
 constexpr PickleRef kPickleNone = 0;  // the value None has this index in every pickle
 
 struct PickleValue {

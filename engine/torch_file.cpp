@@ -202,9 +202,11 @@ std::vector<Named> state_dict(const Reader& r, const PickleValue& root, std::str
   constexpr std::array kKnown = {"state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model"};
   std::map<std::string_view, std::vector<Named>> dicts;
   std::string keys;
+  std::size_t looked_at = 0;  // one large dict under a hundred thousand keys is a small file and an hour's work
   for (std::size_t i = 0; i + 1 < root.items.size(); i += 2) {
     const PickleValue &key = r[root.items[i]], &value = r[root.items[i + 1]];
     if (key.kind != Kind::text || !r.is_dict(value)) continue;
+    if ((looked_at += value.items.size()) > 2 * kMaxPickleValues) r.refuse("holds the same dicts again and again");
     auto found = tensors_of(r, value);
     if (found.empty()) continue;
     if (!dicts.contains(key.text)) keys.append(keys.empty() ? "" : ", ").append(key.text);

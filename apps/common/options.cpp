@@ -267,7 +267,6 @@ struct LineCounter {
     return *this;
   }
   friend bool operator==(const LineCounter& a, const LineCounter& b) { return a.at == b.at; }
-  friend bool operator!=(const LineCounter& a, const LineCounter& b) { return a.at != b.at; }
 };
 
 struct ParsedFile {

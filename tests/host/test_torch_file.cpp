@@ -185,6 +185,13 @@ TEST_CASE("torch file: which entry is the state dict") {
   refuses(stream("}q\x01" + text("state_dict") + "h\x01s.", {}), "no tensors in it");  // a dict inside itself
 }
 
+TEST_CASE("torch file: one large dict under many keys is refused at once, not read again and again") {
+  std::string entries, keys;
+  for (int i = 0; i < 100'000; ++i) entries += "h\x02h\x03", keys += "h\x02h\x01";
+  const std::string dict = "}q\x01(" + text("w") + "q\x02" + tensor("0", 1, {1}, {1}) + "q\x03" + entries + "u";
+  refuses(stream("}(" + text("a") + dict + keys + "u.", {{"0", floats({1})}}), "holds the same dicts again and again");
+}
+
 TEST_CASE("torch file: the stream's own frame") {
   refuses("\x80\x02K\x01.", "not one of torch.save");
   refuses(magic() + "\x80\x02M\xea\x03.", "not protocol 1001");
