@@ -36,7 +36,7 @@ Image augmented_crop(const Image& photo, const CropRect& crop, const AugmentDraw
   return image;
 }
 
-void make_sample(const Image& photo, const Box& box, float margin, const AugmentDraw& draw,
+void make_sample(const Image& photo, const Box& box, double margin, const AugmentDraw& draw,
                  const AugmentOptions& options, int out_height, int out_width, Span<std::uint8_t> out) {
   BF_CHECK(!photo.empty(), "make_sample: empty image");
   const CropRect crop = crop_rect(box, margin, photo.width, photo.height);

@@ -31,7 +31,7 @@ struct AugmentOptions {
 // Crops `photo` (crop_rect), applies what `draw` says to the crop at its own size, in the published order (flip,
 // brightness and contrast, hue, JPEG), then resizes to out: [out_height, out_width, 3], RGB. Integer arithmetic: the
 // same bits on every machine. Throws for an empty image and for an `out` of another size.
-void make_sample(const Image& photo, const Box& box, float margin, const AugmentDraw& draw,
+void make_sample(const Image& photo, const Box& box, double margin, const AugmentDraw& draw,
                  const AugmentOptions& options, int out_height, int out_width, Span<std::uint8_t> out);
 
 // make_sample in the form that the loader calls (MakeSample of data/loader.h): `out` is [height, width, 3].

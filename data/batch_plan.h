@@ -27,7 +27,7 @@ struct AugmentDraw {
 struct SampleDraw {
   std::int64_t record = 0;  // row of the training manifest
   float label = 0;          // 1 = attack, NaN = unlabelled (evaluation only)
-  float margin = 1.2f;      // crop: box size times this
+  double margin = 1.2;      // crop: box size times this
   AugmentDraw augment;
   bool simulated = false;        // render `species` (or, for genuine, the camera alone) from the photograph
   Label species;                 // what to render

@@ -272,7 +272,7 @@ std::string BatchPlanner::summary() const {
   return s;
 }
 
-EvaluationPlanner::EvaluationPlanner(std::shared_ptr<const Manifest> manifest, std::int64_t batch_size, float margin)
+EvaluationPlanner::EvaluationPlanner(std::shared_ptr<const Manifest> manifest, std::int64_t batch_size, double margin)
     : manifest_(std::move(manifest)), batch_size_(batch_size), margin_(margin) {
   BF_CHECK(manifest_, "no manifest");
   if (batch_size_ < 1) throw Error(str("batch_size is ", batch_size_, ", expected at least 1"));

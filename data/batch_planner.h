@@ -122,7 +122,7 @@ class BatchPlanner {
 // The plan of evaluation: every record once, in manifest order, margin 1.2, no augmentation, the last batch smaller.
 class EvaluationPlanner {
  public:
-  EvaluationPlanner(std::shared_ptr<const Manifest> manifest, std::int64_t batch_size, float margin = 1.2f);
+  EvaluationPlanner(std::shared_ptr<const Manifest> manifest, std::int64_t batch_size, double margin = 1.2);
   BatchPlan plan(std::int64_t step) const;
   std::int64_t steps() const;
   const Manifest& manifest() const { return *manifest_; }
@@ -130,7 +130,7 @@ class EvaluationPlanner {
  private:
   std::shared_ptr<const Manifest> manifest_;
   std::int64_t batch_size_;
-  float margin_;
+  double margin_;
 };
 
 }  // namespace bonafide

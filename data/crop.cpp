@@ -5,7 +5,7 @@
 
 namespace bonafide {
 
-CropRect crop_rect(const Box& box, float margin, int width, int height) {
+CropRect crop_rect(const Box& box, double margin, int width, int height) {
   BF_CHECK(margin > 0 && width > 0 && height > 0, "crop_rect: margin ", margin, ", image ", height, " x ", width);
   const CropRect whole{0, 0, width, height};
   if (!box.valid()) return whole;

@@ -9,6 +9,6 @@ using CropRect = kernels::Rect;
 
 // The published rule: the box about its own centre, margin times as wide and as high (neither squared nor aligned),
 // corners truncated toward zero, then clamped to the image. No valid box, or nothing left of it: the whole image.
-CropRect crop_rect(const Box& box, float margin, int width, int height);
+CropRect crop_rect(const Box& box, double margin, int width, int height);
 
 }  // namespace bonafide

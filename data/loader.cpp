@@ -273,7 +273,7 @@ std::unique_ptr<Loader> make_training_loader(std::shared_ptr<const BatchPlanner>
 
 std::unique_ptr<Loader> make_evaluation_loader(std::shared_ptr<const Manifest> manifest, std::int64_t batch_size,
                                                std::shared_ptr<const ImageSource> source, MakeSample make_sample,
-                                               LoaderSettings settings, float margin) {
+                                               LoaderSettings settings, double margin) {
   auto planner = std::make_shared<const EvaluationPlanner>(manifest, batch_size, margin);
   settings.end_step = settings.end_step < 0 ? planner->steps() : std::min(settings.end_step, planner->steps());
   return std::make_unique<Loader>(

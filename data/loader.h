@@ -81,6 +81,6 @@ std::unique_ptr<Loader> make_training_loader(std::shared_ptr<const BatchPlanner>
                                              LoaderSettings settings);
 std::unique_ptr<Loader> make_evaluation_loader(std::shared_ptr<const Manifest> manifest, std::int64_t batch_size,
                                                std::shared_ptr<const ImageSource> source, MakeSample make_sample,
-                                               LoaderSettings settings, float margin = 1.2f);
+                                               LoaderSettings settings, double margin = 1.2);
 
 }  // namespace bonafide

@@ -135,7 +135,7 @@ ModelInfo ModelInfo::from_metadata(const Metadata& m, const std::string& file) {
   r.mean = value("mean").colour(-1e6, 1e6);
   r.std = value("std").colour(1e-6, 1e6);
   const Value margin = value("crop_margin");
-  r.crop_margin = float(margin.number(margin.json(), "crop_margin", 0.01, 100));
+  r.crop_margin = margin.number(margin.json(), "crop_margin", 0.01, 100);
   r.step = value("step").whole_number(0, kMost);
   const Value species = value("trained_species");
   const Json codes = species.json();

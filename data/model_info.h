@@ -25,7 +25,7 @@ struct ModelInfo {
   PairedModelConfig architecture;
   int input_size = 224;
   std::array<float, 3> mean{0, 0, 0}, std{1, 1, 1};  // of values in [0, 1], RGB
-  float crop_margin = 1.2f;                          // face box times this; no box: the whole image
+  double crop_margin = 1.2;                          // face box times this; no box: the whole image
   std::optional<ModelThreshold> threshold;
   std::string start_weights, start_licence, start_digest;  // empty when trained from scratch
   std::vector<Label> trained_species;  // attacks seen in training; anything else is unknown to the model

@@ -15,7 +15,7 @@ std::vector<float> score_manifest(const Detector& detector, std::shared_ptr<cons
   settings.height = settings.width = detector.info().input_size;
   settings.workers = workers;
   settings.cache_bytes = 0;  // every photograph is read once
-  const float margin = detector.info().crop_margin;
+  const double margin = detector.info().crop_margin;
   const auto sample = [margin](const Image& image, const Box& face, const SampleDraw&, int height, int width, std::uint8_t* out) {
     make_sample(image, face, margin, {}, {}, height, width, {out, std::int64_t(height) * width * 3});
   };

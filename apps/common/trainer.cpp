@@ -153,7 +153,7 @@ void Trainer::build_model() {
 
   info_.architecture = m;
   info_.input_size = int(config_.model_input_size);
-  info_.crop_margin = float(config_.crop.eval_margin);
+  info_.crop_margin = config_.crop.eval_margin;
   for (const auto& [species, weight] : planner_->species())
     if (weight > 0) info_.trained_species.push_back(species);
   const auto& n = config_.normalize;

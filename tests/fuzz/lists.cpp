@@ -12,7 +12,7 @@ namespace {
 void check_box(const Box& box) {
   if (!box.valid()) return;
   must(std::isfinite(box.x1) && std::isfinite(box.y1) && std::isfinite(box.x2) && std::isfinite(box.y2), "a box without end");
-  const CropRect r = crop_rect(box, 1.2f, 640, 480);
+  const CropRect r = crop_rect(box, 1.2, 640, 480);
   must(r.x1 >= 0 && r.y1 >= 0 && r.x2 > r.x1 && r.y2 > r.y1 && r.x2 <= 640 && r.y2 <= 480, "a crop outside its image");
 }
 

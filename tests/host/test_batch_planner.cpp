@@ -420,7 +420,7 @@ TEST_CASE("planner: evaluation shows every record once, in order, margin 1.2") {
     CHECK(!plan.cutmix.on);
     for (const SampleDraw& d : plan.samples) {
       CHECK(d.record == next);
-      CHECK(d.margin == 1.2f);
+      CHECK(d.margin == 1.2);
       CHECK(!d.augment.flip);
       if (next % 3 == 0)
         CHECK(std::isnan(d.label));

@@ -319,7 +319,7 @@ TEST_CASE("loader: all workers share one batch, also those that waited while it 
   const auto manifest = photo_list(1, 3);
   const auto slow_planner = [&](std::int64_t step) {  // time for the other workers to have nothing to do
     std::this_thread::sleep_for(std::chrono::milliseconds(30));
-    return EvaluationPlanner(manifest, 3, 1.2f).plan(step);
+    return EvaluationPlanner(manifest, 3, 1.2).plan(step);
   };
   Loader loader(manifest, slow_planner, source, nullptr, fake_sample, s);
   for (int i = 0; i < 1000 && source->most < 3; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));

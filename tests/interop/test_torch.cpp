@@ -1,11 +1,11 @@
 // tests/interop/test_torch.cpp — files exchanged with PyTorch, timm and the safetensors package, both ways.
 //
 // Needs a Python that has them: BF_PYTHON (default python3). Where it has not, the cases are skipped.
-#include <cstdlib>
 #include <filesystem>
 
 #include "data/model_file.h"
 #include "layers/weights.h"
+#include "tests/interop/python.h"
 #include "tests/support/formula_model.h"
 #include "tests/support/temp_folder.h"
 
@@ -14,23 +14,11 @@ using namespace bonafide::test;
 
 namespace {
 
-std::string python() {
-  const char* p = std::getenv("BF_PYTHON");
-  return p && *p ? p : "python3";
-}
 bool no_torch() {
-  static const bool missing = std::system((python() + " -c 'import importlib.util as u, sys; sys.exit(not "
-                                                      "all(map(u.find_spec, (\"torch\", \"timm\", \"safetensors\"))))'"
-                                                      " > /dev/null 2>&1")
-                                              .c_str()) != 0;
+  static const bool missing = python_lacks("\"torch\", \"timm\", \"safetensors\"");
   return missing;
 }
-
-void torch_side(const std::string& arguments) {
-  const std::string command =
-      "'" + python() + "' -W ignore '" BF_SOURCE_DIR "/tests/interop/torch_side.py' " + arguments;
-  REQUIRE_MESSAGE(std::system(command.c_str()) == 0, "failed: ", command);
-}
+void torch_side(const std::string& arguments) { run_python("tests/interop/torch_side.py", arguments); }
 
 PairedModelConfig config_of(const std::string& backbone) { return {.backbone = ConvNeXtV2Config::by_name(backbone)}; }
 
@@ -94,6 +82,30 @@ TEST_SUITE("needs Python with torch, timm and safetensors (BF_PYTHON)" * doctest
       PairedModel model(ctx, config_of("convnextv2_atto"));
       load_strict(model.parameters(), SafetensorsFile(file));
       expect_formula(model.parameters(), "", stored);
+    }
+  }
+
+  TEST_CASE("interop: what torch.save writes of a timm model loads and equals it, in every format and dtype") {
+    for (const std::string format : {"zip", "stream", "protocol4", "double", "half", "bfloat16", "model_ema", "facebook"}) {
+      CAPTURE(format);
+      TempFolder folder;
+      const auto file = folder.path() / "weights.pth";
+      torch_side("save " + format + " convnextv2_atto '" + file.string() + "'");
+      Context ctx;
+      PairedModel model(ctx, config_of("convnextv2_atto"));
+      model.parameters().initialise(1);
+      const auto report = load_backbone(model.parameters(), WeightFile(file));
+      CHECK(report.loaded.size() == model.parameters().all().size() - 6);  // but for the heads
+      if (format == "half") {
+        for (const auto& p : model.parameters().all()) {
+          if (!p.spec.name.starts_with("backbone.")) continue;
+          const auto want = formula_parameter(p.spec.name, dims(p.spec.shape)), got = p.value.to_host();
+          for (std::size_t i = 0; i < want.size(); ++i)
+            REQUIRE(std::abs(got[i] - want[i]) <= std::max(std::abs(want[i]) * 0x1p-11f, 0x1p-25f));
+        }
+      } else {
+        expect_formula(model.parameters(), "backbone.", format == "bfloat16" ? DType::bf16 : DType::f32);
+      }
     }
   }
 }
