@@ -34,7 +34,7 @@ std::optional<Options> parse(int argc, char** argv) {
   app.add_option("--config", o.configs, "JSON file with comments; may be repeated, later files win")->allow_extra_args(false);
   app.add_option("settings", o.overrides, "key=value");
   app.add_option("--resume", o.resume, "go on in this run folder (or from one of its checkpoints)");
-  app.add_option("--init-from", o.init_from, "start from the weights of this model file");
+  app.add_option("--init-from", o.init_from, "start from the weights of this model file or published checkpoint");
   app.add_option("--name", o.name, "name of the run folder; default: date, model and size");
   app.add_option("--gpus", o.gpus, "devices, e.g. 0,1");
   app.add_option("--threads", o.threads, "CPU threads of the network; 0: all cores")->check(CLI::Range(0, 1024));

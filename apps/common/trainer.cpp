@@ -164,7 +164,7 @@ void Trainer::build_model() {
   }
   if (config_.model.pretrained == "true")
     throw UsageError(str("model.pretrained is true, and no weights come with this program: set it to the path of ", m.backbone.name,
-                         "'s safetensors file (timm publishes convnextv2_*.fcmae_ft_in22k_in1k on its model hub; licence "
+                         "'s weights, safetensors or .pth (timm publishes convnextv2_*.fcmae_ft_in22k_in1k on its model hub; licence "
                          "CC-BY-NC-4.0), or to false to train from scratch"));
   if (config_.model.pretrained != "false") {
     const WeightFile file(config_.model.pretrained);
