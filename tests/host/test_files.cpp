@@ -63,6 +63,11 @@ TEST_CASE("files: a full disk is an error, the old file survives") {
       for (int i = 0; i < 2500; ++i) f.write(std::string_view(bytes).substr(0, 100));
       f.commit();
     });
+    AtomicFile broken(p);
+    test::expect_throw("model.bin: cannot write", [&] { broken.write(bytes); });
+    CHECK(entries(dir.path()) == 1);  // what was half written is gone at once, and nothing can be added to it
+    test::expect_throw("an earlier write failed", [&] { broken.write("more"); });
+    test::expect_throw("an earlier write failed", [&] { broken.commit(); });
   }
   CHECK(read_file(p) == "old checkpoint");
   CHECK(entries(dir.path()) == 1);
