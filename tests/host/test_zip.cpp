@@ -164,3 +164,14 @@ TEST_CASE("zip: bombs are refused before they take memory, streams that lie when
   bomb.data = "\xff\xff\xff\xff", bomb.stored = 4;
   refuses(archive({bomb}), "do not give the 4 bytes");
 }
+
+TEST_CASE("zip: an entry may inflate to the limit itself, and not to a byte more") {
+  const auto zeros = [](std::size_t n) { return archive({packed("x", std::string(n, '\0'))}); };
+  std::size_t limit = 1 << 20;
+  for (int i = 0; i < 10; ++i) limit = zeros(limit).size() * ZipArchive::kMaxInflation + (1 << 20);
+  const std::string most = zeros(limit), more = zeros(limit + 1);
+  REQUIRE(most.size() * ZipArchive::kMaxInflation + (1 << 20) == limit);
+  REQUIRE(more.size() == most.size());
+  CHECK(ZipArchive(as_bytes(most), "z").read("x").size() == limit);
+  refuses(more, "inflates to");
+}
