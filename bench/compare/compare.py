@@ -1,0 +1,83 @@
+"""Bonafide and PyTorch on the same cores, in turns: images a second of inference and of training, and their ratio.
+
+Every setting is run as ours, PyTorch contiguous, PyTorch channels_last, one process each, and that `--rounds` times over.
+A figure is the median over the rounds of each process's own median; PyTorch counts with the better of its two layouts.
+
+usage: compare.py BENCH_STEP PYTHON [--rounds 3] [--seconds 3] [--threads N] [--json FILE]
+PYTHON is an interpreter that has torch and timm.
+"""
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SETTINGS = [(what, precision, batch) for what in ("infer", "train") for precision in ("f32", "bf16") for batch in (1, 8)]
+LAYOUTS = ("contiguous", "channels_last")
+
+
+def ours(bench, what, precision, batch, seconds):
+    out = subprocess.run([bench, f"--benchmark_filter=^{what}<DType::{precision}>/batch:{batch}/", "--benchmark_format=json",
+                          f"--benchmark_min_time={seconds / 5}", "--benchmark_repetitions=5"],
+                         check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    runs = json.loads(out)["benchmarks"]
+    median = next(r for r in runs if r.get("aggregate_name") == "median")
+    return median["real_time"] / 1e3
+
+
+def torch(python, what, precision, batch, layout, seconds):
+    out = subprocess.run([python, os.path.join(HERE, "torch_step.py"), what, precision, str(batch), layout, str(seconds)],
+                         check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return float(out.split()[0])
+
+
+def machine(python, threads):
+    def first(path, key):
+        with open(path) as f:
+            return next((line.split(":", 1)[1].strip() for line in f if line.startswith(key)), "unknown")
+    versions = subprocess.run([python, "-c", "import timm, torch; print(torch.__version__, timm.__version__)"], check=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.split()
+    return {"date": datetime.date.today().isoformat(), "cpu": first("/proc/cpuinfo", "model name"),
+            "family_model": first("/proc/cpuinfo", "cpu family") + "/" + first("/proc/cpuinfo", "model\t"),
+            "bf16_instructions": "avx512_bf16" in first("/proc/cpuinfo", "flags"), "cores": os.cpu_count(), "threads": threads,
+            "system": platform.platform(), "load_before": os.getloadavg()[0], "torch": versions[0], "timm": versions[1]}
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("bench_step"), a.add_argument("python")
+    a.add_argument("--rounds", type=int, default=3), a.add_argument("--seconds", type=float, default=3)
+    a.add_argument("--threads", type=int, default=os.cpu_count()), a.add_argument("--json")
+    a = a.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(a.threads)
+    about = machine(a.python, a.threads)
+    print(f"{about['cpu']}, {a.threads} threads, PyTorch {about['torch']}, timm {about['timm']}; ConvNeXt-V2 tiny, 224 pixels, "
+          f"images/s")
+    print(f"{'':14}{'Bonafide':>10}{'PyTorch':>10}  {'layout':14}{'ratio':>6}   ratio of each round")
+    rows = []
+    for what, precision, batch in SETTINGS:
+        own, other = [], {layout: [] for layout in LAYOUTS}
+        for _ in range(a.rounds):
+            own.append(ours(a.bench_step, what, precision, batch, a.seconds))
+            for layout in LAYOUTS:
+                other[layout].append(torch(a.python, what, precision, batch, layout, a.seconds))
+        layout = min(LAYOUTS, key=lambda l: statistics.median(other[l]))
+        ratios = [theirs / mine for mine, theirs in zip(own, other[layout])]
+        rows.append({"what": what, "precision": precision, "batch": batch, "bonafide_seconds": own, "torch_seconds": other,
+                     "torch_layout": layout, "bonafide_images_per_second": batch / statistics.median(own),
+                     "torch_images_per_second": batch / statistics.median(other[layout]),
+                     "ratio": statistics.median(ratios)})
+        r = rows[-1]
+        print(f"{what} {precision:5} b{batch:<2} {r['bonafide_images_per_second']:10.1f}{r['torch_images_per_second']:10.1f}  "
+              f"{layout:14}{r['ratio']:6.2f}   {' '.join(f'{v:.2f}' for v in ratios)}", flush=True)
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump({"machine": about, "rounds": a.rounds, "seconds": a.seconds, "rows": rows}, f, indent=1)
+            f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
