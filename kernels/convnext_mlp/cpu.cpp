@@ -227,7 +227,7 @@ struct BwdMemory {
     db1_tile = w.take(p.all_tiles() * H), db2_tile = w.take(p.all_tiles() * s.C),
     norm_tile = w.take(p.all_tiles() * 2 * s.C);
     const std::int64_t parts = WeightParts(rows).count;
-    dw1_part = w.take(parts > 1 ? parts * H * s.C : 0), dw2_part = w.take(parts * H * s.C);
+    dw1_part = w.take(parts * H * s.C), dw2_part = w.take(parts * H * s.C);
     lanes.resize(std::size_t(parallel_lanes()));
     for (Lane& l : lanes) {
       l.dn = w.take<T>(m * s.C);
@@ -383,13 +383,14 @@ void convnext_mlp_fwd(const ConvNeXtMlpFwd<T>& a) {
 
 namespace {
 
-// dW1 += dh^T n and dW2^T += a^T g over the rows of one group: parts of the rows x chunks of the 4C axis, both
-// products.
+// dW1^T += n^T dh and dW2 += g^T a over the rows of one group: parts of the rows x chunks of the 4C axis, both
+// products. The operand that is read across its rows is the narrow one, which stays in the cache; the wide one is read
+// once, in order. A part is stored chunk by chunk, [C, width] each.
 template <class T>
 void weight_gradients(const ConvNeXtMlpBwd<T>& a, const BwdMemory<T>& mem, const T* g, std::int64_t rows,
                       const WeightParts& parts, bool first_group) {
-  const std::int64_t C = a.shape.C, H = 4 * C;
-  const auto chunks = column_chunks(H);
+  const std::int64_t C = a.shape.C;
+  const auto chunks = column_chunks(4 * C);
   const std::int64_t each = parts.count * std::int64_t(chunks.size());
   parallel_for(2 * each, [&](std::int64_t i) {
     const bool is_w1 = i < each;
@@ -398,38 +399,47 @@ void weight_gradients(const ConvNeXtMlpBwd<T>& a, const BwdMemory<T>& mem, const
     const std::int64_t k = std::min(parts.rows, rows - r0);
     if (k <= 0) return;
     const ColumnChunk& chunk = chunks[std::size_t(i % std::int64_t(chunks.size()))];
-    const bool in_place = is_w1 && parts.count == 1;
-    float* to = (in_place ? a.dw1.ptr : (is_w1 ? mem.dw1_part : mem.dw2_part) + part * H * C) + chunk.begin * C;
-    const bool add = !first_group || (in_place && a.dw1_mode == GradMode::add);
-    gemm_tile<T, float>(
-        {.m = chunk.width, .n = C, .k = k, .a_row = 1, .a_col = chunk.width, .b_row = C, .c_row = C, .add = add},
-        (is_w1 ? mem.da : mem.a).at(chunk, r0).ptr, (is_w1 ? mem.n : g) + r0 * C, nullptr, to);
+    gemm_tile<T, float>({.m = C,
+                         .n = chunk.width,
+                         .k = k,
+                         .a_row = 1,
+                         .a_col = C,
+                         .b_row = chunk.width,
+                         .c_row = chunk.width,
+                         .add = !first_group},
+                        (is_w1 ? mem.n : g) + r0 * C, (is_w1 ? mem.da : mem.a).at(chunk, r0).ptr, nullptr,
+                        (is_w1 ? mem.dw1_part : mem.dw2_part) + part * 4 * C * C + chunk.begin * C);
   });
 }
 
-// to = (add ? to : 0) + the parts in order. Transposed: each part is [cols, rows], to is [rows, cols].
-void sum_parts(Span<float> to, GradMode mode, const float* partial, std::int64_t parts) {
-  parallel_ranges(to.len, 1 << 14, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      float sum = mode == GradMode::add ? to[i] : 0;
-      for (std::int64_t p = 0; p < parts; ++p) sum += partial[p * to.len + i];
-      to[i] = sum;
-    }
-  });
-}
-void sum_parts_transposed(Span<float> to, GradMode mode, const float* partial, std::int64_t parts, std::int64_t cols) {
+// to = (add ? to : 0) + the parts of weight_gradients() in order. W2's gradient is [C, 4C] as the products leave it,
+// W1's is the transpose.
+void sum_weight_parts(Span<float> to, GradMode mode, const float* partial, std::int64_t parts, std::int64_t C,
+                      bool transposed) {
+  if (mode == GradMode::skip) return;
   constexpr std::int64_t kBlock = 16;
-  const std::int64_t rows = to.len / cols, across = ceil_div(cols, kBlock);
-  parallel_for(ceil_div(rows, kBlock) * across, [&](std::int64_t block) {
-    const std::int64_t r0 = block / across * kBlock, c0 = block % across * kBlock;
-    const std::int64_t r1 = std::min(rows, r0 + kBlock), c1 = std::min(cols, c0 + kBlock);
-    float sum[kBlock][kBlock] = {};
-    for (std::int64_t p = 0; p < parts; ++p)
-      for (std::int64_t c = c0; c < c1; ++c)
-        for (std::int64_t r = r0; r < r1; ++r) sum[r - r0][c - c0] += partial[p * to.len + c * rows + r];
-    for (std::int64_t r = r0; r < r1; ++r)
-      for (std::int64_t c = c0; c < c1; ++c)
-        to[r * cols + c] = (mode == GradMode::add ? to[r * cols + c] : 0) + sum[r - r0][c - c0];
+  const auto chunks = column_chunks(4 * C);
+  parallel_for(ceil_div(C, kBlock) * std::int64_t(chunks.size()), [&](std::int64_t item) {
+    const ColumnChunk& chunk = chunks[std::size_t(item) % chunks.size()];
+    const std::int64_t r0 = item / std::int64_t(chunks.size()) * kBlock, r1 = std::min(C, r0 + kBlock);
+    for (std::int64_t c0 = 0; c0 < chunk.width; c0 += kBlock) {
+      const std::int64_t c1 = std::min(chunk.width, c0 + kBlock);
+      float sum[kBlock][kBlock] = {};
+      for (std::int64_t p = 0; p < parts; ++p)
+        for (std::int64_t r = r0; r < r1; ++r)
+          for (std::int64_t c = c0; c < c1; ++c)
+            sum[r - r0][c - c0] += partial[p * 4 * C * C + chunk.begin * C + r * chunk.width + c];
+      const auto put = [&](std::int64_t r, std::int64_t c) {
+        float& f = to[transposed ? (chunk.begin + c) * C + r : r * 4 * C + chunk.begin + c];
+        f = (mode == GradMode::add ? f : 0) + sum[r - r0][c - c0];
+      };
+      if (transposed)
+        for (std::int64_t c = c0; c < c1; ++c)
+          for (std::int64_t r = r0; r < r1; ++r) put(r, c);
+      else
+        for (std::int64_t r = r0; r < r1; ++r)
+          for (std::int64_t c = c0; c < c1; ++c) put(r, c);
+    }
   });
 }
 
@@ -555,8 +565,8 @@ void convnext_mlp_bwd(const ConvNeXtMlpBwd<T>& a) {
     for (auto [span, mode] : {std::pair{a.dw1, a.dw1_mode}, {a.dw2, a.dw2_mode}})
       if (mode == GradMode::write) std::fill(span.begin(), span.end(), 0.0f);
   } else {
-    if (a.dw1_mode != GradMode::skip && parts.count > 1) sum_parts(a.dw1, a.dw1_mode, mem.dw1_part, parts.count);
-    if (a.dw2_mode != GradMode::skip) sum_parts_transposed(a.dw2, a.dw2_mode, mem.dw2_part, parts.count, H);
+    sum_weight_parts(a.dw1, a.dw1_mode, mem.dw1_part, parts.count, C, /*transposed=*/true);
+    sum_weight_parts(a.dw2, a.dw2_mode, mem.dw2_part, parts.count, C, /*transposed=*/false);
   }
   sum_tiles(a.db1, a.db1_mode, mem.db1_tile, plan.all_tiles(), H);
   sum_tiles(a.db2, a.db2_mode, mem.db2_tile, plan.all_tiles(), C);

@@ -115,10 +115,11 @@ constexpr memory::data_type type_of = sizeof(T) == 4 ? memory::data_type::f32 : 
 
 // Per-thread memory that grows to the largest tile and stays.
 template <int slot>
-std::vector<float>& thread_scratch(std::int64_t floats) {
-  static thread_local std::vector<float> v;
-  if (std::int64_t(v.size()) < floats) v.resize(std::size_t(floats));
-  return v;
+void* thread_scratch(std::size_t bytes) {
+  static thread_local AlignedMemory memory;
+  static thread_local std::size_t size = 0;
+  if (size < bytes) memory = AlignedMemory(bytes), size = bytes;
+  return memory.get();
 }
 
 // A thread's arguments of a plan: made once, since handles and their map take as long to make as a small product.
@@ -145,15 +146,14 @@ void execute(const Plan& p, const void* a, const void* b, const float* bias, voi
   args.b.set_data_handle(const_cast<void*>(b));
   args.c.set_data_handle(c);
   if (bias) args.bias.set_data_handle(const_cast<float*>(bias));
-  if (const auto bytes = std::int64_t(p.scratch.get_size()); bytes > 0)
-    args.scratch.set_data_handle(thread_scratch<0>(ceil_div<std::int64_t>(bytes, 4)).data());
+  if (const std::size_t bytes = p.scratch.get_size(); bytes > 0) args.scratch.set_data_handle(thread_scratch<0>(bytes));
   p.run->execute(stream, args.map);
 }
 
 // The tile in f32: widened copies of a and b, row-major, and a c that is rounded at the end.
 template <class TC>
 void widened_tile(GemmShape s, const bf16* a, const bf16* b, const float* bias, TC* c) {
-  float* wide = thread_scratch<1>(s.m * s.k + s.k * s.n + s.m * s.n).data();
+  auto* wide = static_cast<float*>(thread_scratch<1>(std::size_t(s.m * s.k + s.k * s.n + s.m * s.n) * sizeof(float)));
   float *wa = wide, *wb = wa + s.m * s.k, *wc = wb + s.k * s.n;
   const auto copy = [](float* to, const bf16* from, std::int64_t rows, std::int64_t cols, std::int64_t row,
                        std::int64_t col) {
@@ -189,15 +189,19 @@ void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, 
   throw Error(str("oneDNN cannot multiply ", s.m, " x ", s.k, " by ", s.k, " x ", s.n, " in f32"));
 }
 
+AlignedMemory::AlignedMemory(std::size_t bytes) : p_(std::aligned_alloc(64, ceil_div<std::size_t>(bytes, 64) * 64)) {
+  BF_CHECK(p_, "out of memory: ", bytes, " bytes for a matrix product");
+}
+
 template <class T>
 PackedOperand<T>::PackedOperand(const T* b, std::int64_t k, std::int64_t n, std::int64_t b_row, std::int64_t b_col) {
   const OneThread guard;
   try {
     const auto layout = packed_layout(k, n, type_of<T>, type_of<T>);
     if (!layout) return;
-    bytes_.resize(std::size_t(ceil_div<std::int64_t>(std::int64_t(layout->get_size()), sizeof(float))));
+    memory_ = AlignedMemory(layout->get_size());
     memory from(memory::desc({k, n}, type_of<T>, {b_row, b_col}), engine(), const_cast<T*>(b));
-    memory to(*layout, engine(), bytes_.data());
+    memory to(*layout, engine(), memory_.get());
     dnnl::stream stream(engine());
     dnnl::reorder(from, to).execute(stream, from, to);
   } catch (const dnnl::error& e) {
