@@ -20,13 +20,13 @@ using D = hn::ScalableTag<float>;
 template <class T>
 void fwd(const T* x, T* y, std::int64_t n) {
   const D d;
-  for_vectors(d, n, [&](auto part, std::int64_t i) HWY_ATTR { part.store(d, gelu<T>(d, part.load(d, x + i)), y + i); });
+  for_vectors(d, n, [&](auto part, std::int64_t i) HWY_ATTR { part.store(d, gelu<float>(d, part.load(d, x + i)), y + i); });
 }
 template <class T>
 void bwd(const T* dy, const T* x, T* dx, bool add, std::int64_t n) {
   const D d;
   for_vectors(d, n, [&](auto part, std::int64_t i) HWY_ATTR {
-    auto v = hn::Mul(part.load(d, dy + i), gelu_derivative<T>(d, part.load(d, x + i)));
+    auto v = hn::Mul(part.load(d, dy + i), gelu_derivative<float>(d, part.load(d, x + i)));
     if (add) v = hn::Add(v, part.load(d, dx + i));
     part.store(d, v, dx + i);
   });

@@ -34,7 +34,7 @@ HWY_INLINE V polynomial(D d, V x, V sum, float c, Rest... rest) {  // Horner, hi
   return polynomial(d, x, hn::MulAdd(sum, x, hn::Set(d, c)), rest...);
 }
 
-// T: what the result is stored as.
+// T: what the result is good for; the operation by itself always asks for float.
 template <class T, class D, class V = hn::Vec<D>>
 HWY_INLINE NormalTail<D> normal_tail(D d, V x) {
   const hn::Rebind<std::int32_t, D> di;
