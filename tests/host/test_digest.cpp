@@ -1,5 +1,4 @@
-// tests/host/test_digest.cpp — fingerprints of files: the published value, every byte counts, what cannot be read says
-// so.
+// tests/host/test_digest.cpp — a fingerprint is the published one, every byte of the file counts, errors name it.
 #include "engine/digest.h"
 
 #include "tests/support/support.h"
@@ -10,8 +9,8 @@ using namespace bonafide::test;
 
 TEST_CASE("digest: of the whole file, however long, and of nothing else") {
   TempFolder dir;
-  CHECK(file_digest(dir.file("none", "")) == "xxh3-128:99aa06d3014798d86001c324468d497f");  // XXH3's own for no input
-  std::string long_text(3'000'001, 'x');                                                    // read in several pieces
+  CHECK(file_digest(dir.file("none", "")) == "xxh3-128:99aa06d3014798d86001c324468d497f");
+  std::string long_text(3'000'001, 'x');  // read in several pieces
   const std::string before = file_digest(dir.file("long", long_text));
   CHECK(before.size() == 41);
   CHECK(file_digest(dir.file("same", long_text)) == before);
