@@ -31,7 +31,7 @@ def ours(bench, what, precision, batch, seconds):
 def torch(python, what, precision, batch, layout, seconds):
     out = subprocess.run([python, os.path.join(HERE, "torch_step.py"), what, precision, str(batch), layout, str(seconds)],
                          check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-    return float(out.split()[0])
+    return float(out.splitlines()[-1].split()[0])  # libraries may have said something before
 
 
 def machine(python, threads):
@@ -39,7 +39,7 @@ def machine(python, threads):
         with open(path) as f:
             return next((line.split(":", 1)[1].strip() for line in f if line.startswith(key)), "unknown")
     versions = subprocess.run([python, "-c", "import timm, torch; print(torch.__version__, timm.__version__)"], check=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.split()
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.splitlines()[-1].split()
     return {"date": datetime.date.today().isoformat(), "cpu": first("/proc/cpuinfo", "model name"),
             "family_model": first("/proc/cpuinfo", "cpu family") + "/" + first("/proc/cpuinfo", "model\t"),
             "bf16_instructions": "avx512_bf16" in first("/proc/cpuinfo", "flags"), "cores": os.cpu_count(), "threads": threads,

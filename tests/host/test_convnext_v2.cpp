@@ -132,3 +132,31 @@ TEST_CASE("convnext_v2: wrong images are explained") {
   expect_throw("[N, H, W, 3], got [2, 32, 32, 4]", [&] { model(Tensor::zeros(ctx, {2, 32, 32, 4})); });
   expect_throw("at least 32x32", [&] { model(Tensor::zeros(ctx, {2, 31, 32, 3})); });
 }
+
+TEST_CASE("convnext_v2: what training keeps of an image is what the blocks say, and no step keeps more than the last") {
+  Context ctx;
+  PairedModel model(ctx, {.backbone = ConvNeXtV2Config::by_name("convnextv2_tiny")});
+  model.parameters().initialise(1);
+  const auto live = [&] { return double(ctx.allocator().stats().live_bytes); };
+  const auto kept = [&](std::int64_t n) {
+    const Tensor x = images(ctx, n, 64);
+    const double before = live();
+    const Tensor logit = model(x, {.training = true}).logit;
+    return live() - before;
+  };
+  // f32 per block: its input x, u, and the four times as wide h; E pixels times channels of all blocks. The rest (stem,
+  // downsampling, statistics) is less than a quarter of it.
+  const double blocks = 3.0 * 16 * 16 * 96 + 3.0 * 8 * 8 * 192 + 9.0 * 4 * 4 * 384 + 3.0 * 2 * 2 * 768;
+  const double an_image = (kept(6) - kept(2)) / 4;
+  CHECK(an_image >= 4 * 6 * blocks);
+  CHECK(an_image <= 4 * 6 * blocks * 1.25);
+  const double before = live();
+  std::int64_t asked = 0;
+  for (int step = 0; step < 4; ++step) {
+    model.parameters().zero_grad();
+    model(images(ctx, 2, 64), {.training = true}).logit.backward(Tensor::full(ctx, {2}, 1));
+    CHECK(live() == before);
+    if (step > 0) CHECK(ctx.allocator().stats().system_allocations == asked);
+    asked = ctx.allocator().stats().system_allocations;
+  }
+}

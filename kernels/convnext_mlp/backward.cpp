@@ -1,114 +1,15 @@
-// kernels/convnext_mlp/cpu.cpp — the block on the CPU: oneDNN products of one tile each, the element-wise work between
-// them while the tile is in the cache.
+// kernels/convnext_mlp/backward.cpp — the block backward on the CPU. n, z and a are computed again from what forward kept.
 #include <algorithm>
-#include <cmath>
 
-#include "engine/parallel.h"
-#include "kernels/convnext_mlp/loops.h"
-#include "kernels/convnext_mlp/packed.h"
+#include "kernels/convnext_mlp/common.h"
 #include "kernels/convnext_mlp/plan.h"
+#include "kernels/convnext_mlp/products.h"
 #include "kernels/layer_norm/layer_norm.h"
 
 namespace bonafide::kernels {
-
-// ---------------------------------------------------------------- cutting columns, packing
-
-std::vector<ColumnChunk> column_chunks(std::int64_t columns) {
-  constexpr std::int64_t kWidest = 384, kStep = 16;
-  const std::int64_t width = ceil_div(ceil_div(columns, ceil_div(columns, kWidest)), kStep) * kStep;
-  std::vector<ColumnChunk> chunks;
-  for (std::int64_t c = 0; c < columns; c += width) chunks.push_back({c, std::min(width, columns - c)});
-  return chunks;
-}
-
 namespace {
 
 using namespace convnext_mlp_cpu;
-
-// What a group keeps in the last-level cache until the sums over its samples are known.
-constexpr std::int64_t kGroupBytes = 10 << 20;
-// Products over fewer rows than this read their weights as they lie: packing them would cost more than it saves.
-constexpr std::int64_t kRowsWorthPacking = 3000;
-// Tiles that keep a few threads busy by themselves; with fewer, columns are spread over threads as well.
-constexpr std::int64_t kManyTiles = 8;
-
-// Hands out pieces of a workspace. Over an empty one it only counts.
-class Carver {
- public:
-  explicit Carver(Span<float> from = {}) : from_(from) {}
-  template <class P = float>
-  P* take(std::int64_t n) {
-    float* p = from_ ? from_.ptr + used_ : nullptr;
-    used_ += ceil_div<std::int64_t>(n * std::int64_t(sizeof(P)), 64) * 16;
-    return reinterpret_cast<P*>(p);
-  }
-  std::int64_t used() const { return used_; }
-
- private:
-  Span<float> from_;
-  std::int64_t used_ = 0;
-};
-
-// A [rows, columns] matrix stored chunk of columns by chunk of columns, each of them dense: oneDNN's fast kernels take
-// nothing else.
-template <class T>
-struct Panels {
-  T* base;
-  std::int64_t rows;
-  Rows<T> at(const ColumnChunk& c, std::int64_t row) const { return {base + c.begin * rows + row * c.width, c.width}; }
-};
-
-// The right-hand sides of the products of one weight: b [k, n] cut into chunks, of its columns or of its rows.
-template <class T>
-struct RightHandSides {
-  const T* b;
-  std::int64_t k, n, b_row, b_col;
-  bool cut_columns;
-  std::vector<ColumnChunk> chunks;
-  std::vector<PackedOperand<T>> own;
-  const std::vector<PackedOperand<T>>* packed = nullptr;
-
-  RightHandSides(const T* b_, std::int64_t k_, std::int64_t n_, std::int64_t b_row_, std::int64_t b_col_,
-                 bool cut_columns_)
-      : b(b_),
-        k(k_),
-        n(n_),
-        b_row(b_row_),
-        b_col(b_col_),
-        cut_columns(cut_columns_),
-        chunks(column_chunks(cut_columns ? n : k)) {}
-  void pack() {
-    own.resize(chunks.size());
-    parallel_for(std::int64_t(chunks.size()), [&](std::int64_t i) {
-      const auto& c = chunks[std::size_t(i)];
-      own[std::size_t(i)] =
-          PackedOperand<T>(start(c), cut_columns ? k : c.width, cut_columns ? c.width : n, b_row, b_col);
-    });
-    packed = &own;
-  }
-  const T* start(const ColumnChunk& c) const { return b + c.begin * (cut_columns ? b_col : b_row); }
-
-  // c = (add ? c : 0) + a b_i + bias; a [m, .] and c [m, .] are dense.
-  void multiply(std::size_t i, std::int64_t m, const T* a, const float* bias, T* c, bool add = false) const {
-    const auto& chunk = chunks[i];
-    GemmShape s{.m = m, .n = cut_columns ? chunk.width : n, .k = cut_columns ? k : chunk.width};
-    s.a_row = s.k, s.b_row = b_row, s.b_col = b_col, s.c_row = s.n;
-    s.bias = bias != nullptr, s.add = add;
-    const T* from = start(chunk);
-    if (packed && (*packed)[i]) s.packed = true, s.b_row = s.b_col = 0, from = (*packed)[i].data();
-    gemm_tile<T, T>(s, a, from, bias ? bias + chunk.begin : nullptr, c);
-  }
-};
-
-// Items of a product's phase: whole tiles, or tiles times chunks where there are few of them.
-struct Items {
-  std::int64_t tiles, chunks;
-  bool cut() const { return tiles < kManyTiles; }
-  std::int64_t count() const { return cut() ? tiles * chunks : tiles; }
-  std::int64_t tile(std::int64_t i) const { return cut() ? i / chunks : i; }
-  std::size_t first(std::int64_t i) const { return std::size_t(cut() ? i % chunks : 0); }
-  std::size_t last(std::int64_t i) const { return std::size_t(cut() ? i % chunks + 1 : chunks); }
-};
 
 // to = (write ? 0 : to) + sum over tiles of partial[t][.], in order, in f64.
 void sum_tiles(Span<float> to, GradMode mode, const float* partial, std::int64_t tiles, std::int64_t stride) {
@@ -119,78 +20,6 @@ void sum_tiles(Span<float> to, GradMode mode, const float* partial, std::int64_t
       for (std::int64_t c = begin; c < end; ++c) sum[c - begin] += double(partial[t * stride + c]);
     for (std::int64_t c = begin; c < end; ++c) to[c] = (mode == GradMode::add ? to[c] : 0.0f) + float(sum[c - begin]);
   });
-}
-
-// M and 1 + gamma N of one sample from its G (grn.h).
-float mean_of(const float* G, std::int64_t hidden, float eps) {
-  double sum = 0;
-  for (std::int64_t c = 0; c < hidden; ++c) sum += double(G[c]);
-  return float(sum / double(hidden)) + eps;
-}
-void grn_scale(const float* G, const float* gamma, std::int64_t hidden, float eps, float* scale) {
-  const float inverse = 1 / mean_of(G, hidden, eps);
-  for (std::int64_t c = 0; c < hidden; ++c) scale[c] = 1 + gamma[c] * (G[c] * inverse);
-}
-
-template <class T>
-void check_parameters(const ConvNeXtMlpShape& s, const ConvNeXtMlpParameters<T>& p) {
-  BF_CHECK(s.N >= 0 && s.HW > 0 && s.C > 0, "convnext_mlp: N ", s.N, ", HW ", s.HW, ", C ", s.C);
-  const auto vector = [](const char* name, std::int64_t got, std::int64_t want) {
-    BF_CHECK(got == want, "convnext_mlp: ", name, " has ", got, " elements, expected ", want);
-  };
-  vector("norm_gamma", p.norm_gamma.len, s.C), vector("norm_beta", p.norm_beta.len, s.C);
-  vector("w1", p.w1.len, s.hidden() * s.C), vector("b1", p.b1.len, s.hidden());
-  vector("grn_gamma", p.grn_gamma.len, s.hidden()), vector("grn_beta", p.grn_beta.len, s.hidden());
-  vector("w2", p.w2.len, s.hidden() * s.C), vector("b2", p.b2.len, s.C);
-}
-void check_length(const char* name, std::int64_t got, std::int64_t want) {
-  BF_CHECK(got == want, "convnext_mlp: ", name, " has ", got, " elements, expected ", want);
-}
-void check_gradient(const char* name, Span<float> g, GradMode mode, std::int64_t want) {
-  if (mode != GradMode::skip) check_length(name, g.len, want);
-}
-
-// W1^T and W2^T as forward reads them.
-template <class T>
-RightHandSides<T> fwd_w1(const T* w1, std::int64_t C) {
-  return {w1, C, 4 * C, 1, C, /*cut_columns=*/true};
-}
-template <class T>
-RightHandSides<T> fwd_w2(const T* w2, std::int64_t C) {
-  return {w2, 4 * C, C, 1, 4 * C, /*cut_columns=*/true};
-}
-
-// ---------------------------------------------------------------- memory
-
-template <class T>
-struct FwdMemory {
-  struct Lane {
-    T *n, *h, *a, *t;
-    float* statistics;
-  };
-  T* z;
-  float *squares, *G, *scale;
-  std::vector<Lane> lanes;
-
-  FwdMemory(const Plan& p, const ConvNeXtMlpShape& s, bool keeps_h, Carver& w) {
-    const std::int64_t H = s.hidden(), m = kConvNeXtTileRows;
-    z = w.take<T>(p.rows_per_group() * H);
-    squares = w.take(p.tiles_per_group() * p.samples_per_tile * H);
-    G = w.take(std::min(p.samples_per_group, s.N) * H);
-    scale = w.take(std::min(p.samples_per_group, s.N) * H);
-    lanes.resize(std::size_t(parallel_lanes()));
-    for (Lane& l : lanes) {
-      l.n = w.take<T>(m * s.C);
-      l.h = w.take<T>(keeps_h ? 0 : m * column_chunks(H)[0].width);
-      l.a = w.take<T>(m * H);
-      l.t = w.take<T>(m * column_chunks(s.C)[0].width);
-      l.statistics = w.take(2 * m);
-    }
-  }
-};
-template <class T>
-Plan fwd_plan(const ConvNeXtMlpShape& s) {
-  return Plan(s, s.HW * s.hidden() * std::int64_t(sizeof(T)), kGroupBytes);
 }
 
 // Weight gradients: the rows of a group are summed in parts, kept apart over all groups.
@@ -212,7 +41,7 @@ struct BwdMemory {
   float *scale, *q;                        // of each sample of a group, [4C]
   float *dgamma_sample, *dbeta_sample;     // of each sample of the batch, [4C]
   float *db1_tile, *db2_tile, *norm_tile;  // of each tile of the batch: [4C], [C], [2C]
-  float *dw1_part, *dw2_part;              // parts of dW1 (unless there is one) and of dW2^T
+  float *dw1_part, *dw2_part;              // weight_gradients()
   std::vector<Lane> lanes;
 
   BwdMemory(const Plan& p, const ConvNeXtMlpShape& s, Carver& w) {
@@ -244,32 +73,12 @@ Plan bwd_plan(const ConvNeXtMlpShape& s) {
 }  // namespace
 
 template <class T>
-std::int64_t convnext_mlp_fwd_workspace(const ConvNeXtMlpShape& s, bool keeps_h) {
-  Carver count;
-  FwdMemory<T>(fwd_plan<T>(s), s, keeps_h, count);
-  return count.used();
-}
-template <class T>
 std::int64_t convnext_mlp_bwd_workspace(const ConvNeXtMlpShape& s) {
   Carver count;
   BwdMemory<T>(bwd_plan<T>(s), s, count);
   return count.used();
 }
 
-template <class T>
-void check(const ConvNeXtMlpFwd<T>& a) {
-  const ConvNeXtMlpShape& s = a.shape;
-  check_parameters(s, a.p);
-  check_length("u", a.u.len, s.rows() * s.C), check_length("x", a.x.len, s.rows() * s.C);
-  check_length("y", a.y.len, s.rows() * s.C);
-  if (a.scale) check_length("scale", a.scale.len, s.N);
-  if (a.h) {
-    check_length("h", a.h.len, s.rows() * s.hidden()), check_length("G", a.G.len, s.N * s.hidden());
-    check_length("mean", a.mean.len, s.rows()), check_length("rstd", a.rstd.len, s.rows());
-  }
-  const std::int64_t need = convnext_mlp_fwd_workspace<T>(s, bool(a.h));
-  BF_CHECK(a.workspace.len >= need, "convnext_mlp: workspace has ", a.workspace.len, " floats, expected ", need);
-}
 template <class T>
 void check(const ConvNeXtMlpBwd<T>& a) {
   const ConvNeXtMlpShape& s = a.shape;
@@ -290,97 +99,6 @@ void check(const ConvNeXtMlpBwd<T>& a) {
 }
 
 namespace cpu {
-
-// ---------------------------------------------------------------- forward
-
-template <class T>
-void convnext_mlp_fwd(const ConvNeXtMlpFwd<T>& a) {
-  check(a);
-  if (a.shape.N == 0) return;
-  const std::int64_t N = a.shape.N, HW = a.shape.HW, C = a.shape.C, H = 4 * C;
-  const Plan plan = fwd_plan<T>(a.shape);
-  Carver carver(a.workspace);
-  const FwdMemory<T> mem(plan, a.shape, bool(a.h), carver);
-
-  auto w1 = fwd_w1(a.p.w1.ptr, C), w2 = fwd_w2(a.p.w2.ptr, C);
-  if (a.packed)
-    w1.packed = &a.packed->w1(), w2.packed = &a.packed->w2();
-  else if (N * HW >= kRowsWorthPacking)
-    w1.pack(), w2.pack();
-  const Panels<T> h_kept{a.h.ptr, N * HW};
-
-  for (std::int64_t group = 0; group < plan.groups; ++group) {
-    const std::int64_t s0 = plan.first_sample(group), row0 = s0 * HW;
-    const Items first{plan.tiles(group), std::int64_t(w1.chunks.size())};
-    parallel_for_lanes(first.count(), [&](std::int64_t i, int lane) {
-      const auto& l = mem.lanes[std::size_t(lane)];
-      const Tile t = plan.tile(group, first.tile(i));
-      const bool keep = a.h && first.first(i) == 0;  // one item of a tile writes the statistics
-      const auto rows = [&](auto span, std::int64_t width) {
-        return decltype(span){span.ptr + t.row * width, t.rows * width};
-      };
-      layer_norm_fwd<T>({.x = rows(a.u, C),
-                         .gamma = a.p.norm_gamma,
-                         .beta = a.p.norm_beta,
-                         .y = {l.n, t.rows * C},
-                         .mean = keep ? rows(a.mean, 1) : Span<float>{l.statistics, t.rows},
-                         .rstd = keep ? rows(a.rstd, 1) : Span<float>{l.statistics + kConvNeXtTileRows, t.rows},
-                         .rows = t.rows,
-                         .C = int(C),
-                         .eps = a.eps});
-      for (std::size_t j = first.first(i); j < first.last(i); ++j) {
-        const auto [c0, width] = w1.chunks[j];
-        const Rows<T> h = a.h ? h_kept.at(w1.chunks[j], t.row) : Rows<T>{l.h, width};
-        w1.multiply(j, t.rows, l.n, a.p.b1.ptr, h.ptr);
-        std::int64_t part = first.tile(i) * plan.samples_per_tile;
-        plan.for_samples(t, [&, c0 = c0, width = width](std::int64_t, std::int64_t row, std::int64_t count) {
-          run(GeluSquares<T>{.h = {h.ptr + (row - t.row) * h.stride, h.stride},
-                             .z = {mem.z + (row - row0) * H + c0, H},
-                             .squares = mem.squares + part++ * H + c0},
-              count, width);
-        });
-      }
-    });
-
-    parallel_for(plan.samples(group), [&](std::int64_t s) {
-      const std::int64_t first_part = s * plan.pieces, parts = plan.pieces;  // whole samples in a tile: one part each
-      float* G = a.G ? a.G.ptr + (s0 + s) * H : mem.G + s * H;
-      for (std::int64_t c = 0; c < H; ++c) {
-        double sum = 0;
-        for (std::int64_t p = 0; p < parts; ++p) sum += double(mem.squares[(first_part + p) * H + c]);
-        G[c] = float(std::sqrt(sum));
-      }
-      grn_scale(G, a.p.grn_gamma.ptr, H, a.eps, mem.scale + s * H);
-    });
-
-    const Items second{plan.tiles(group), std::int64_t(w2.chunks.size())};
-    parallel_for_lanes(second.count(), [&](std::int64_t i, int lane) {
-      const auto& l = mem.lanes[std::size_t(lane)];
-      const Tile t = plan.tile(group, second.tile(i));
-      plan.for_samples(t, [&](std::int64_t sample, std::int64_t row, std::int64_t count) {
-        run(ScaleShift<T>{.z = {mem.z + (row - row0) * H, H},
-                          .scale = mem.scale + (sample - s0) * H,
-                          .shift = a.p.grn_beta.ptr,
-                          .a = {l.a + (row - t.row) * H, H}},
-            count, H);
-      });
-      for (std::size_t j = second.first(i); j < second.last(i); ++j) {
-        const auto [c0, width] = w2.chunks[j];
-        w2.multiply(j, t.rows, l.a, a.p.b2.ptr, l.t);
-        plan.for_samples(t, [&, c0 = c0, width = width](std::int64_t sample, std::int64_t row, std::int64_t count) {
-          run(AddScaled<T>{.x = {a.x.ptr + row * C + c0, C},
-                           .t = {l.t + (row - t.row) * width, width},
-                           .s = a.scale ? a.scale[sample] : 1,
-                           .y = {a.y.ptr + row * C + c0, C}},
-              count, width);
-        });
-      }
-    });
-  }
-}
-
-// ---------------------------------------------------------------- backward
-
 namespace {
 
 // dW1^T += n^T dh and dW2 += g^T a over the rows of one group: parts of the rows x chunks of the 4C axis, both
@@ -576,26 +294,11 @@ void convnext_mlp_bwd(const ConvNeXtMlpBwd<T>& a) {
   sum_tiles(a.dgrn_beta, a.dgrn_beta_mode, mem.dbeta_sample, N, H);
 }
 
-template void convnext_mlp_fwd(const ConvNeXtMlpFwd<float>&);
-template void convnext_mlp_fwd(const ConvNeXtMlpFwd<bf16>&);
 template void convnext_mlp_bwd(const ConvNeXtMlpBwd<float>&);
 template void convnext_mlp_bwd(const ConvNeXtMlpBwd<bf16>&);
 
 }  // namespace cpu
 
-template <class T>
-ConvNeXtMlpPacked<T>::ConvNeXtMlpPacked(Span<const T> w1, Span<const T> w2, std::int64_t C) {
-  BF_CHECK(w1.len == 4 * C * C && w2.len == 4 * C * C, "w1 and w2 have ", w1.len, " and ", w2.len,
-           " elements, expected ", 4 * C * C);
-  auto first = fwd_w1(w1.ptr, C), second = fwd_w2(w2.ptr, C);
-  first.pack(), second.pack();
-  w1_ = std::move(first.own), w2_ = std::move(second.own);
-}
-
-template class ConvNeXtMlpPacked<float>;
-template class ConvNeXtMlpPacked<bf16>;
-template std::int64_t convnext_mlp_fwd_workspace<float>(const ConvNeXtMlpShape&, bool);
-template std::int64_t convnext_mlp_fwd_workspace<bf16>(const ConvNeXtMlpShape&, bool);
 template std::int64_t convnext_mlp_bwd_workspace<float>(const ConvNeXtMlpShape&);
 template std::int64_t convnext_mlp_bwd_workspace<bf16>(const ConvNeXtMlpShape&);
 
