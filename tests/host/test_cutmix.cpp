@@ -200,6 +200,7 @@ TEST_CASE("cutmix on tensors, and wrong arguments explained") {
   expect_throw("out overlaps image", [&] {
     kernels::cpu::cutmix<float>({.image = x, .partner = p, .out = x, .M = 2, .H = 2, .W = 2, .C = 1});
   });
+  expect_throw("expected [M, H, W, C], got [8]", [&] { fn::cutmix(Tensor::zeros(ctx, {8}), partner, {}); });
   expect_throw("get no gradient", [&] { fn::cutmix(Tensor::zeros(ctx, {2, 2, 2, 1}).require_grad(), partner, {}); });
   expect_throw("keep 2", [&] { fn::cutmix_labels(Tensor::zeros(ctx, {3}), partner, 2); });
   CutMixSettings s;

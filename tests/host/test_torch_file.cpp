@@ -57,6 +57,8 @@ TEST_CASE("torch file: every format, dtype and view that torch.save writes") {
       CAPTURE(t.name);
       REQUIRE(want.contains(t.name));
       CHECK(t.shape == want[t.name]["shape"].get<std::vector<std::int64_t>>());
+      std::vector<float> longer(std::size_t(t.numel()) + 1);
+      expect_throw(str("expected ", longer.size()), [&] { t.read(longer); });
       CHECK(values(t) == want[t.name]["values"].get<std::vector<float>>());
       if (name.starts_with("dtypes")) CHECK(name_of(t.type) == t.name);
     }
