@@ -25,7 +25,7 @@ AugmentDraw draw_augment(Random& random, const AugmentSettings& s) {
 }
 
 Image augmented_crop(const Image& photo, const CropRect& crop, const AugmentDraw& draw, const AugmentOptions& options) {
-  Image image(crop.height(), crop.width());
+  Image image = Image::uninitialized(crop.height(), crop.width());
   for (int y = 0; y < image.height; ++y) std::copy_n(photo.at(crop.y1 + y, crop.x1), 3LL * image.width, image.at(y, 0));
   const Span<std::uint8_t> pixels = image.pixels;
   if (draw.flip) kernels::cpu::flip({pixels, image.height, image.width});

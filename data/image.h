@@ -1,19 +1,25 @@
 // data/image.h — a decoded photograph and a face box in it.
 #pragma once
 #include <cstdint>
-#include <vector>
 
 #include "engine/base.h"
+#include "engine/uninitialized.h"
 
 namespace bonafide {
 
 // 8-bit, interleaved, row-major, RGB. Decoders convert grey, 16-bit, CMYK and alpha on the way in.
 struct Image {
   int height = 0, width = 0;
-  std::vector<std::uint8_t> pixels;  // height * width * 3
+  UninitializedVector<std::uint8_t> pixels;  // height * width * 3
 
   Image() = default;
-  Image(int h, int w) : height(h), width(w), pixels(std::size_t(h) * std::size_t(w) * 3) {}
+  Image(int h, int w) : height(h), width(w), pixels(std::size_t(h) * std::size_t(w) * 3, std::uint8_t(0)) {}  // black
+  static Image uninitialized(int h, int w) {  // for a caller that writes every pixel
+    Image i;
+    i.height = h, i.width = w;
+    i.pixels.resize(std::size_t(h) * std::size_t(w) * 3);
+    return i;
+  }
   std::uint8_t* at(int y, int x) { return pixels.data() + (std::size_t(y) * std::size_t(width) + std::size_t(x)) * 3; }
   const std::uint8_t* at(int y, int x) const { return const_cast<Image*>(this)->at(y, x); }
   bool empty() const { return pixels.empty(); }

@@ -12,6 +12,7 @@
 
 #include "data/batch_planner.h"
 #include "data/sources.h"
+#include "engine/uninitialized.h"
 
 namespace bonafide {
 
@@ -36,7 +37,7 @@ struct Batch {
   // Loaded images as rows of plan.samples: the own ones in order, then partners of the CutMix that belong to others.
   std::vector<std::int64_t> rows;
   int height = 0, width = 0;
-  std::vector<std::uint8_t> images;  // [rows, height, width, 3] RGB
+  UninitializedVector<std::uint8_t> images;  // [rows, height, width, 3] RGB
   std::vector<float> labels;         // one a row: 1 attack, 0 genuine, NaN unlabelled; before CutMix
   CutMixDraw cutmix;                 // plan.cutmix with `partner` of the own images, as indices into rows
   double waited_seconds = 0;         // how long next() had to wait for it

@@ -67,8 +67,10 @@ struct Span {
   template <class U>
     requires(std::is_same_v<const U, T> && !std::is_const_v<U>)
   BF_HD constexpr Span(Span<U> s) : ptr(s.ptr), len(s.len) {}
-  Span(std::vector<std::remove_const_t<T>>& v) : ptr(v.data()), len(std::int64_t(v.size())) {}
-  Span(const std::vector<std::remove_const_t<T>>& v)
+  template <class A>
+  Span(std::vector<std::remove_const_t<T>, A>& v) : ptr(v.data()), len(std::int64_t(v.size())) {}
+  template <class A>
+  Span(const std::vector<std::remove_const_t<T>, A>& v)
     requires std::is_const_v<T>
       : ptr(v.data()), len(std::int64_t(v.size())) {}
 

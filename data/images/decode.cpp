@@ -48,7 +48,7 @@ bool harmless(tjhandle handle) {
 }
 
 Image decode_jpeg(Span<const std::uint8_t> bytes, const std::string& name, std::int64_t max_pixels) {
-  const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitDecompress(), tjDestroy);
+  thread_local const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitDecompress(), tjDestroy);
   if (!handle) fail(name, "the JPEG decoder could not start");
   int width = 0, height = 0, subsampling = 0, colour = 0;
   const auto size = static_cast<unsigned long>(bytes.len);
@@ -66,7 +66,7 @@ Image decode_jpeg(Span<const std::uint8_t> bytes, const std::string& name, std::
     if (run(TJFLAG_STOPONWARNING) && !(harmless(handle.get()) && (!run(0) || harmless(handle.get()))))
       fail(name, str("damaged JPEG: ", tjGetErrorStr2(handle.get())));
   };
-  Image image(height, width);
+  Image image = Image::uninitialized(height, width);
   if (colour == TJCS_CMYK || colour == TJCS_YCCK) {  // stored inverted (Adobe): 255 is no ink
     std::vector<std::uint8_t> cmyk(image.pixels.size() / 3 * 4);
     decompress(cmyk.data(), TJPF_CMYK);

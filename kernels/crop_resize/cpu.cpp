@@ -1,8 +1,13 @@
 // kernels/crop_resize/cpu.cpp — bilinear resize on the CPU: two blended source rows are kept, each made once.
 #include "kernels/crop_resize/crop_resize.h"
 
+#ifdef __SSE4_1__
+#include <smmintrin.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 namespace bonafide::kernels {
@@ -35,12 +40,34 @@ void resize_taps(int size, int out_size, Span<ResizeTap> taps) {
 namespace cpu {
 namespace {
 
-// One source row at the output's width, 15 bits a value.
-void blend_along_x(const std::uint8_t* row, const std::vector<ResizeTap>& taps, std::int16_t* out) {
+void blend_pixel(const std::uint8_t* a, const std::uint8_t* b, int weight, std::int16_t* out) {
+  for (int c = 0; c < 3; ++c) out[c] = std::int16_t((a[c] * 2048 + (b[c] - a[c]) * weight) >> 4);
+}
+// The same, but reads one byte and writes one value more: a pixel and what lies behind it are one vector.
+void blend_pixel_and_more(const std::uint8_t* a, const std::uint8_t* b, int weight, std::int16_t* out) {
+#ifdef __SSE4_1__
+  const auto pixel = [](const std::uint8_t* p) {
+    int bytes;
+    std::memcpy(&bytes, p, sizeof bytes);
+    return _mm_cvtsi32_si128(bytes);
+  };
+  const __m128i pairs = _mm_cvtepu8_epi16(_mm_unpacklo_epi8(pixel(a), pixel(b)));  // a0 b0 a1 b1 …
+  const __m128i v = _mm_srai_epi32(_mm_madd_epi16(pairs, _mm_set1_epi32(2048 - weight + (weight << 16))), 4);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packs_epi32(v, v));
+#else
+  blend_pixel(a, b, weight, out);
+#endif
+}
+
+// One source row at the output's width, 15 bits a value. `last`: the last column, behind which there may be nothing.
+// `out` has room for one value more than it will hold.
+void blend_along_x(const std::uint8_t* row, int last, const std::vector<ResizeTap>& taps, std::int16_t* out) {
   for (const ResizeTap& t : taps) {
     const std::uint8_t *a = row + 3 * t.from, *b = row + 3 * t.to;
-    const int w1 = t.weight, w0 = 2048 - w1;
-    for (int c = 0; c < 3; ++c) out[c] = std::int16_t((w0 * a[c] + w1 * b[c]) >> 4);
+    if (t.to < last)
+      blend_pixel_and_more(a, b, t.weight, out);
+    else
+      blend_pixel(a, b, t.weight, out);
     out += 3;
   }
 }
@@ -61,14 +88,14 @@ void crop_resize(const CropResize& a) {
   resize_taps(a.crop.width(), a.out_width, columns);
   resize_taps(a.crop.height(), a.out_height, rows);
 
-  std::vector<std::int16_t> storage(std::size_t(2 * n));
-  std::int16_t* slot[2] = {storage.data(), storage.data() + n};
+  std::vector<std::int16_t> storage(std::size_t(2 * (n + 1)));
+  std::int16_t* slot[2] = {storage.data(), storage.data() + n + 1};
   int held[2] = {-1, -1};
   const auto blended = [&](int y, int keep) {  // the row's values, in whichever slot is not holding row `keep`
     if (held[0] == y) return slot[0];
     if (held[1] == y) return slot[1];
     const int s = held[0] == keep ? 1 : 0;
-    blend_along_x(origin + y * stride, columns, slot[s]);
+    blend_along_x(origin + y * stride, a.crop.width() - 1, columns, slot[s]);
     held[s] = y;
     return slot[s];
   };
