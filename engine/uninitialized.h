@@ -1,6 +1,7 @@
 // engine/uninitialized.h — a vector whose new elements are not set to zero, for buffers that are filled at once: zeroing
 // the pixels of a batch costs as much as decoding one of its photographs.
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -24,5 +25,10 @@ struct UninitializedAllocator : std::allocator<T> {
 };
 template <class T>
 using UninitializedVector = std::vector<T, UninitializedAllocator<T>>;
+
+template <class T>
+bool operator==(const UninitializedVector<T>& a, const std::vector<T>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
 
 }  // namespace bonafide

@@ -48,7 +48,8 @@ bool harmless(tjhandle handle) {
 }
 
 Image decode_jpeg(Span<const std::uint8_t> bytes, const std::string& name, std::int64_t max_pixels) {
-  thread_local const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitDecompress(), tjDestroy);
+  // One handle an image: it keeps tables, and the next file without its own would be read with those of the last.
+  const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitDecompress(), tjDestroy);
   if (!handle) fail(name, "the JPEG decoder could not start");
   int width = 0, height = 0, subsampling = 0, colour = 0;
   const auto size = static_cast<unsigned long>(bytes.len);

@@ -61,7 +61,7 @@ const std::vector<std::string> kFoundations = {"engine/base.h", "engine/bf16.h",
 std::string objection(const std::string& path, const std::string& include) {
   const std::string from = room(path), to = room(include);
   const bool header = path.ends_with(".h");
-  if (from == "tests/") return "";
+  if (from == "tests/" || from == "bench/") return "";
   if (starts(include, "opencv") || include == "turbojpeg.h")
     return from == "data/images/" || from == "data/faces/" ? "" : "OpenCV and TurboJPEG live in data/images and data/faces";
   if (starts(include, "oneapi/")) return starts(path, "kernels/") || from == "bench/" || path == "apps/common/build_info.cpp" ? "" : "oneDNN lives in kernels/";
