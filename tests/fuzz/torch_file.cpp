@@ -58,6 +58,10 @@ void check(const TorchFile& file) {
     std::int64_t n = 1;
     for (const std::int64_t d : t.shape) n *= d;
     must(n == t.numel() && n >= 0, t.name, ": ", n, " elements");
+    // What lies behind a storage may be readable all the same: another part of the file.
+    std::int64_t last = t.offset;
+    for (std::size_t i = 0; n > 0 && i < t.shape.size(); ++i) last += (t.shape[i] - 1) * t.strides[i];
+    must(n == 0 || (last + 1) * size_of(t.type) <= std::int64_t(t.storage.size()), t.name, ": element ", last, " of its storage");
     if (n > 1 << 16) continue;  // an axis of stride 0 may be as long as it likes
     std::vector<float> values(static_cast<std::size_t>(n));
     t.read(values);

@@ -22,6 +22,7 @@ std::vector<float> values(const TorchTensor& t) {
   return v;
 }
 
+// `bytes` must outlive what is read from its tensors.
 TorchFile from_memory(const std::string& bytes) { return TorchFile(as_bytes(bytes), "hostile.pt"); }
 
 void refuses(const std::string& bytes, const std::string& part) {
@@ -115,7 +116,8 @@ TEST_CASE("torch file: a pickle that calls os.system loads as data and calls not
   for (const std::string& evil :
        {call, global("os", "system") + text("touch " + flag) + "\x85\x81", global("os", "system") + text("touch " + flag) + "\x85}\x92",
         text("os") + text("system") + "\x93" + text("touch " + flag) + "\x85R", call + "}" + text("a") + "K\x01sb", call + "K\x01" "a"}) {
-    const TorchFile f = from_memory(stream("}" + text("evil") + evil + "s" + text("w") + tensor("0", 2, {2}, {1}, 0, evil) + "s.", {{"0", floats({1, 2})}}));
+    const std::string bytes = stream("}" + text("evil") + evil + "s" + text("w") + tensor("0", 2, {2}, {1}, 0, evil) + "s.", {{"0", floats({1, 2})}});
+    const TorchFile f = from_memory(bytes);  // which points into them
     REQUIRE(f.tensors().size() == 1);
     CHECK(values(f.tensors()[0]) == std::vector<float>{1, 2});
   }
