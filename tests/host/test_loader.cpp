@@ -302,7 +302,7 @@ TEST_CASE("loader: all workers share one batch, also those that waited while it 
   struct Together final : ImageSource {  // an image is there when three workers ask for one at the same time
     Image load(const std::string&) const override {
       std::unique_lock lock(mutex);
-      most = std::max(most, ++inside);
+      most = std::max(most.load(), ++inside);
       all.notify_all();
       all.wait_for(lock, std::chrono::seconds(2), [&] { return most == 3; });
       --inside;
@@ -310,7 +310,8 @@ TEST_CASE("loader: all workers share one batch, also those that waited while it 
     }
     mutable std::mutex mutex;
     mutable std::condition_variable all;
-    mutable int inside = 0, most = 0;
+    mutable int inside = 0;
+    mutable std::atomic<int> most{0};  // read by the test, too
   };
   const auto source = std::make_shared<Together>();
   LoaderSettings s = small(3, 1);
