@@ -29,6 +29,8 @@ endif()
 if(BONAFIDE_TESTS)
   find_package(doctest QUIET CONFIG)
   bonafide_need(doctest_FOUND "doctest" "doctest-dev")
+  find_package(Boost 1.74 QUIET COMPONENTS context)  # fibers of the emulator that runs CUDA kernels
+  bonafide_need(Boost_CONTEXT_FOUND "Boost.Context" "libboost-context-dev")
 endif()
 if(BONAFIDE_BENCH)
   find_package(benchmark QUIET CONFIG)

@@ -6,6 +6,7 @@
 #include "engine/autograd.h"
 #include "kernels/gelu/gelu.h"
 #include "layers/functional/gelu.h"
+#include "tests/support/gelu_cases.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/simd_targets.h"
 
@@ -13,12 +14,6 @@ using namespace bonafide;
 using namespace bonafide::test;
 
 namespace {
-
-double normal_cdf(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
-double exact(double x) { return x * normal_cdf(x); }
-double exact_derivative(double x) {
-  return normal_cdf(x) + x * std::exp(-x * x / 2) / std::sqrt(2 * 3.14159265358979323846);
-}
 
 template <class T>
 Buffer<T> forward(const Buffer<T>& x) {
@@ -33,18 +28,9 @@ Buffer<T> backward(const Buffer<T>& dy, const Buffer<T>& x) {
   return dx;
 }
 
-const std::int64_t kSizes[] = {0, 1, 7, 8, 15, 16, 17, 33, 1009, 40000};  // the last one spans several work items
-
 template <class T>
 void compare() {
-  for (const auto n : kSizes) {
-    const auto x = Buffer<T>::random(n, 1, 0, 3), dy = Buffer<T>::random(n, 2);
-    std::vector<double> y(std::size_t(n), 0.0), dx(std::size_t(n), 0.0);
-    for (std::int64_t i = 0; i < n; ++i)
-      y[std::size_t(i)] = exact(x[i]), dx[std::size_t(i)] = dy[i] * exact_derivative(x[i]);
-    expect_close("y", forward(x), y, 1e-6 + storage_rtol<T>(), 3e-7);
-    expect_close("dx", backward(dy, x), dx, 1e-6 + storage_rtol<T>(), 1.5e-6);
-  }
+  compare_gelu<T>([](const auto& a) { kernels::cpu::gelu_fwd<T>(a); }, [](const auto& a) { kernels::cpu::gelu_bwd<T>(a); });
 }
 
 }  // namespace
@@ -79,15 +65,15 @@ TEST_CASE("gelu is accurate to about the rounding of f32") {
     double worst = 0, worst_derivative = 0;
     for (std::int64_t i = 0; i < n; ++i) {
       const double v = double(x[i]), scale = std::max(1.0, std::abs(v));
-      worst = std::max(worst, std::abs(double(y.cspan()[i]) - exact(v)) / scale);
-      worst_derivative = std::max(worst_derivative, std::abs(double(d[i]) - exact_derivative(v)));
+      worst = std::max(worst, std::abs(double(y.cspan()[i]) - gelu_reference(v)) / scale);
+      worst_derivative = std::max(worst_derivative, std::abs(double(d[i]) - gelu_derivative_reference(v)));
     }
     CHECK(worst < 1.5e-7);
     CHECK(worst_derivative < 3e-7);
     // Relative accuracy where the result is small: -4 .. -6, where 1 + erf(x / sqrt 2) in f32 has no digit left.
     for (const float v : {-4.0f, -5.0f, -6.0f}) {
       const auto z = forward(Buffer<float>(1, v));
-      CHECK(std::abs(z.cspan()[0] / exact(double(v)) - 1) < 1e-5);
+      CHECK(std::abs(z.cspan()[0] / gelu_reference(double(v)) - 1) < 1e-5);
     }
   });
 }
@@ -116,7 +102,7 @@ TEST_CASE_TEMPLATE("gelu adds to, and leaves alone, what is in dx", T, float, bf
   Buffer<T> dx(n, 8);
   kernels::cpu::gelu_bwd<T>({.dy = dy.cspan(), .x = x.cspan(), .dx = dx.span(), .dx_mode = GradMode::add});
   std::vector<double> want;
-  for (std::int64_t i = 0; i < n; ++i) want.push_back(8 + dy[i] * exact_derivative(x[i]));
+  for (std::int64_t i = 0; i < n; ++i) want.push_back(8 + dy[i] * gelu_derivative_reference(x[i]));
   expect_close("added", dx, want, 1e-6 + storage_rtol<T>(), 1e-6);
   Buffer<T> untouched(n, 8);
   kernels::cpu::gelu_bwd<T>({.dy = dy.cspan(), .x = x.cspan(), .dx = untouched.span(), .dx_mode = GradMode::skip});
@@ -161,7 +147,7 @@ TEST_CASE("gelu keeps bf16") {
   weighted_sum(y, {1, 1, 1}).backward();
   REQUIRE(x.grad().dtype() == DType::bf16);
   for (std::size_t i = 0; i < 3; ++i) {
-    CHECK(y.to_host()[i] == doctest::Approx(exact(double(v[i]))).epsilon(0.008));
-    CHECK(x.grad().to_host()[i] == doctest::Approx(exact_derivative(double(v[i]))).epsilon(0.008));
+    CHECK(y.to_host()[i] == doctest::Approx(gelu_reference(double(v[i]))).epsilon(0.008));
+    CHECK(x.grad().to_host()[i] == doctest::Approx(gelu_derivative_reference(double(v[i]))).epsilon(0.008));
   }
 }

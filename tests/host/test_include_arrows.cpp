@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <regex>
 
 #include "tests/support/support.h"
 
@@ -66,6 +67,7 @@ std::string objection(const std::string& path, const std::string& include) {
     return from == "data/images/" || from == "data/faces/" ? "" : "OpenCV and TurboJPEG live in data/images and data/faces";
   if (starts(include, "oneapi/")) return starts(path, "kernels/") || from == "bench/" || path == "apps/common/build_info.cpp" ? "" : "oneDNN lives in kernels/";
   if (starts(include, "nlohmann/")) return header && include != "nlohmann/json_fwd.hpp" ? "json stays out of headers" : "";
+  if (starts(include, "boost/")) return starts(path, "kernels/emulator/") ? "" : "Boost lives in kernels/emulator";
   if (starts(include, "CLI/")) return from == "apps/" ? "" : "CLI11 lives in apps/";
   if (!kMay.count(to)) return "";  // the standard library and system packages
   const auto& may = kMay.at(from);
@@ -99,6 +101,25 @@ TEST_CASE("structure: every file begins with its path") {
   for (const Source& s : sources())
     if (!starts(s.first_line, "// " + s.path)) wrong += "\n  " + s.path + ": " + s.first_line;
   CHECK_MESSAGE(wrong.empty(), wrong);
+}
+
+// What bypasses the block, the emulator does not see.
+TEST_CASE("structure: bodies of CUDA kernels touch memory only through their block") {
+  const auto bypasses = [](const std::string& code) { return std::regex_search(code, std::regex(R"([.]ptr\b|\ba[.]\w+\[)")); };
+  std::string wrong;
+  std::size_t seen = 0;
+  for (const Source& s : sources()) {
+    if (!s.path.ends_with(".simt.h")) continue;
+    ++seen;
+    if (bypasses(s.code)) wrong += "\n  " + s.path + " reaches past its block";
+    const std::string operation = fs::path(s.path).parent_path().filename().string(), test = "tests/emulated/test_" + operation + ".cpp";
+    if (!fs::exists(fs::path(BF_SOURCE_DIR) / test)) wrong += "\n  " + s.path + " has no " + test;
+  }
+  CHECK(seen >= 2);
+  CHECK_MESSAGE(wrong.empty(), wrong);
+  CHECK(bypasses("a.x[i]"));
+  CHECK(bypasses("*a.x.ptr"));
+  CHECK(!bypasses("block.load(a.x, i)"));
 }
 
 TEST_CASE("structure: kernels and layers keep to their side of the pointer") {

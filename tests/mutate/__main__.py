@@ -27,7 +27,7 @@ def sources():
     names = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "engine", "kernels", "layers", "data"],
                            cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     for name in sorted(set(names)):
-        shared = name.endswith("-inl.h") or (name.endswith(".h") and name.startswith("kernels/") and name.count("/") == 1)
+        shared = name.endswith(("-inl.h", ".simt.h")) or (name.endswith(".h") and name.startswith("kernels/") and name.count("/") == 1)
         if (name.endswith(".cpp") or shared) and (name in TAKEN or not name.startswith(LEFT_OUT)) and (ROOT / name).is_file():
             yield name
 
@@ -39,6 +39,8 @@ def matches(file, name):
 
 
 def tier_of(file):
+    if file.startswith("kernels/emulator/") or file.endswith(".simt.h"):
+        return "emulated"
     return "images" if file.startswith("data/images/") else "host"
 
 
