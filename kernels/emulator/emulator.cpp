@@ -26,6 +26,13 @@ std::string hex(unsigned mask) {
 
 }  // namespace
 
+std::string name_in(std::string function) {
+  const std::size_t tag = function.find("Tag = ");
+  if (tag != std::string::npos) function = function.substr(tag + 6);
+  function = function.substr(0, function.find_first_of(";]"));
+  return function.substr(function.rfind(':') + 1);  // npos + 1 is 0
+}
+
 Grid::Grid(const char* kernel, LaunchShape shape, int max_threads, Schedule schedule)
     : kernel_(kernel), shape_(shape), schedule_(schedule) {
   const std::int64_t threads = shape.block.x * shape.block.y;

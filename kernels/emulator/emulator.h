@@ -95,14 +95,11 @@ class Grid {
   std::string error_;
 };
 
+// "Name" of "... [with Tag = somewhere::Name]", as the compiler describes a function template.
+std::string name_in(std::string function);
 template <class Tag>
-const char* tag_name() {  // "... [with Tag = Name]"
-  static const std::string name = [] {
-    std::string s = std::source_location::current().function_name();
-    s = s.substr(s.find("Tag = ") + 6);
-    s = s.substr(0, s.find_first_of(";]"));
-    return s.substr(s.rfind(':') == std::string::npos ? 0 : s.rfind(':') + 1);
-  }();
+const char* tag_name() {
+  static const std::string name = name_in(std::source_location::current().function_name());
   return name.c_str();
 }
 
