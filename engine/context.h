@@ -5,13 +5,9 @@
 
 #include "engine/allocator.h"
 #include "engine/base.h"
+#include "engine/device.h"
 
 namespace bonafide {
-
-struct Device {
-  enum Kind : std::uint8_t { cpu, cuda } kind = cpu;
-  int index = 0;
-};
 
 // One device, its memory, and the state of the autograd tape. Must outlive every Tensor made with it. One thread at a
 // time may record operations on a Context.
@@ -25,6 +21,7 @@ class Context {
   Context& operator=(const Context&) = delete;
 
   Device device() const { return device_; }
+  Target target() const { return {device_.kind}; }
   CachingAllocator& allocator() { return *allocator_; }
 
   bool grad_enabled() const { return grad_enabled_; }

@@ -61,6 +61,11 @@ void check(const GeluBwd<T>& a) {
   BF_CHECK(a.dx_mode == GradMode::skip || a.dx.len == a.x.len, "gelu: dx has ", a.dx.len, " elements, x has ", a.x.len);
 }
 
+template void check(const GeluFwd<float>&);
+template void check(const GeluFwd<bf16>&);
+template void check(const GeluBwd<float>&);
+template void check(const GeluBwd<bf16>&);
+
 namespace cpu {
 
 constexpr std::int64_t kGrain = 1 << 14;  // elements of one work item: a few microseconds

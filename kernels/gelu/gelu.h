@@ -9,6 +9,7 @@
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -39,11 +40,7 @@ void check(const GeluFwd<T>&);  // throws; called by every backend
 template <class T>
 void check(const GeluBwd<T>&);
 
-namespace cpu {
-template <class T>
-void gelu_fwd(const GeluFwd<T>&);
-template <class T>
-void gelu_bwd(const GeluBwd<T>&);
-}  // namespace cpu
+BF_PASS(gelu_fwd, GeluFwd);
+BF_PASS(gelu_bwd, GeluBwd);
 
 }  // namespace bonafide::kernels

@@ -190,6 +190,11 @@ void check(const LayerNormBwd<T>& a) {
            " floats, expected ", layer_norm_bwd_workspace(a.rows, a.C));
 }
 
+template void check(const LayerNormFwd<float>&);
+template void check(const LayerNormFwd<bf16>&);
+template void check(const LayerNormBwd<float>&);
+template void check(const LayerNormBwd<bf16>&);
+
 namespace cpu {
 
 constexpr std::int64_t kGrain = 256;  // rows of one work item of the forward pass

@@ -12,6 +12,7 @@
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -63,11 +64,7 @@ void check(const LayerNormFwd<T>&);  // throws; called by every backend
 template <class T>
 void check(const LayerNormBwd<T>&);
 
-namespace cpu {
-template <class T>
-void layer_norm_fwd(const LayerNormFwd<T>&);
-template <class T>
-void layer_norm_bwd(const LayerNormBwd<T>&);
-}  // namespace cpu
+BF_PASS(layer_norm_fwd, LayerNormFwd);
+BF_PASS(layer_norm_bwd, LayerNormBwd);
 
 }  // namespace bonafide::kernels

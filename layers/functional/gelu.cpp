@@ -15,7 +15,7 @@ struct GeluNode final : Node {
     const auto dx = x.grad_slot();
     if (dx.mode == GradMode::skip) return;
     for_storage(name(), x.dtype(), [&]<class T>(T) {
-      kernels::cpu::gelu_bwd<T>({.dy = dy.cspan<T>(), .x = x.cspan<T>(), .dx = dx.span<T>(), .dx_mode = dx.mode});
+      kernels::gelu_bwd<T>(x.context().target(), {.dy = dy.cspan<T>(), .x = x.cspan<T>(), .dx = dx.span<T>(), .dx_mode = dx.mode});
     });
   }
 };
@@ -24,7 +24,7 @@ struct GeluNode final : Node {
 
 Tensor gelu(const Tensor& x) {
   Tensor y = Tensor::empty(x.context(), x.shape(), x.dtype());
-  for_storage("gelu", x.dtype(), [&]<class T>(T) { kernels::cpu::gelu_fwd<T>({.x = x.cspan<T>(), .y = y.span<T>()}); });
+  for_storage("gelu", x.dtype(), [&]<class T>(T) { kernels::gelu_fwd<T>(x.context().target(), {.x = x.cspan<T>(), .y = y.span<T>()}); });
   if (needs_grad(x.context(), x)) {
     auto n = std::make_shared<GeluNode>();
     n->inputs = {x};

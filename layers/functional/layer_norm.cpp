@@ -19,7 +19,7 @@ struct LayerNormNode final : Node {
     const Tensor work =
         Tensor::empty(x.context(), {kernels::layer_norm_bwd_workspace(rows, C)}, DType::f32, "workspace");
     for_storage(name(), x.dtype(), [&]<class T>(T) {
-      kernels::cpu::layer_norm_bwd<T>({.dy = dy.cspan<T>(),
+      kernels::layer_norm_bwd<T>(x.context().target(), {.dy = dy.cspan<T>(),
                                        .x = x.cspan<T>(),
                                        .gamma = gamma.cspan(),
                                        .mean = mean.cspan(),
@@ -47,7 +47,7 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, floa
   Tensor y = Tensor::empty(ctx, s, x.dtype());
   const Tensor mean = Tensor::empty(ctx, {rows}), rstd = Tensor::empty(ctx, {rows});
   for_storage("layer_norm", x.dtype(), [&]<class T>(T) {
-    kernels::cpu::layer_norm_fwd<T>({.x = x.cspan<T>(),
+    kernels::layer_norm_fwd<T>(x.context().target(), {.x = x.cspan<T>(),
                                      .gamma = gamma.cspan(),
                                      .beta = beta.cspan(),
                                      .y = y.span<T>(),

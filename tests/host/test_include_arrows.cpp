@@ -48,7 +48,7 @@ std::string room(const std::string& path) {
 }
 const std::map<std::string, std::vector<std::string>> kMay = {
     {"engine/", {"engine/"}},
-    {"kernels/", {"kernels/"}},  // and the four foundations below
+    {"kernels/", {"kernels/"}},  // and the foundations below
     {"layers/", {"layers/", "kernels/", "engine/"}},
     {"data/", {"data/", "layers/", "kernels/", "engine/"}},
     {"data/images/", {"data/images/", "data/", "layers/", "kernels/", "engine/"}},
@@ -56,7 +56,7 @@ const std::map<std::string, std::vector<std::string>> kMay = {
     {"apps/", {"apps/", "data/images/", "data/faces/", "data/", "layers/", "kernels/", "engine/"}},
     {"bench/", {"bench/", "data/", "layers/", "kernels/", "engine/"}},
 };
-const std::vector<std::string> kFoundations = {"engine/base.h", "engine/bf16.h", "engine/parallel.h", "engine/philox.h"};
+const std::vector<std::string> kFoundations = {"engine/base.h", "engine/bf16.h", "engine/cuda_check.h", "engine/device.h", "engine/parallel.h", "engine/philox.h"};
 
 // Why this include is not allowed in this file; empty if it is.
 std::string objection(const std::string& path, const std::string& include) {

@@ -46,9 +46,9 @@ def tier_of(file):
 
 def stages(file):
     """doctest filters: the test files that are about this file, then all the others."""
-    folder = ROOT / "tests" / tier_of(file)
+    folder = ROOT / "tests" / tier_of(file)  # tests/kernels is part of the host tier and of the emulated tier
     path = Path(file)
-    tests = sorted(folder.glob("test_*.cpp"))
+    tests = sorted([*folder.glob("test_*.cpp"), *(ROOT / "tests/kernels").glob("test_*.cpp")])
     names = {path.stem, path.parent.name}
     about = [t for t in tests if t.stem[5:] in names]
     if not about:

@@ -1,0 +1,41 @@
+# CUDA: whether there is a compiler for it, and how kernels/<op>/cuda.cu is compiled: by nvcc; or, in a build without
+# CUDA, by the C++ compiler, as functions that say so (kernels/simt/launch.h).
+find_program(BONAFIDE_NVCC nvcc PATHS /usr/local/cuda/bin)
+if(BONAFIDE_CUDA STREQUAL "AUTO")
+  set(BONAFIDE_WITH_CUDA $CACHE{BONAFIDE_NVCC})
+else()
+  set(BONAFIDE_WITH_CUDA ${BONAFIDE_CUDA})
+endif()
+if(BONAFIDE_WITH_CUDA)
+  set(BONAFIDE_WITH_CUDA ON)
+  if(NOT BONAFIDE_NVCC AND NOT CMAKE_CUDA_COMPILER)
+    message(FATAL_ERROR "BONAFIDE_CUDA=ON, but there is no nvcc on PATH or in /usr/local/cuda/bin")
+  endif()
+  if(NOT CMAKE_CUDA_COMPILER)
+    set(CMAKE_CUDA_COMPILER ${BONAFIDE_NVCC})
+  endif()
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 90a)  # else CMake 3.25 picks 75
+  endif()
+  if(BONAFIDE_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${BONAFIDE_CCACHE})
+  endif()
+  enable_language(CUDA)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # else a second, static runtime is linked beside CUDA::cudart
+  if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc speaks C++20
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+  endif()
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_EXTENSIONS OFF)
+  find_package(CUDAToolkit REQUIRED)
+else()
+  set(BONAFIDE_WITH_CUDA OFF)
+endif()
+
+# To be called with the .cu files of a target, in the directory that defines it.
+function(bonafide_cuda_sources)
+  if(NOT BONAFIDE_WITH_CUDA)
+    set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
+  endif()
+endfunction()
