@@ -17,8 +17,8 @@ if(BONAFIDE_WITH_CUDA)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 90a)  # else CMake 3.25 picks 75
   endif()
-  if(BONAFIDE_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
-    set(CMAKE_CUDA_COMPILER_LAUNCHER ${BONAFIDE_CCACHE})
+  if(NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/ptxas.sh ${BONAFIDE_CCACHE})  # spills are errors
   endif()
   enable_language(CUDA)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # else a second, static runtime is linked beside CUDA::cudart
@@ -28,6 +28,7 @@ if(BONAFIDE_WITH_CUDA)
   endif()
   set(CMAKE_CUDA_STANDARD 20)
   set(CMAKE_CUDA_EXTENSIONS OFF)
+  set(CMAKE_CUDA_FLAGS "${CMAKE_CUDA_FLAGS} --expt-relaxed-constexpr --ptxas-options=-v")
   find_package(CUDAToolkit REQUIRED)
 else()
   set(BONAFIDE_WITH_CUDA OFF)

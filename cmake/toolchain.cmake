@@ -16,15 +16,21 @@ endif()
 add_library(bonafide_flags INTERFACE)
 target_include_directories(bonafide_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
 target_compile_definitions(bonafide_flags INTERFACE BF_CHECKED=$<BOOL:${BONAFIDE_CHECKED}>)
-target_compile_options(bonafide_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wno-missing-field-initializers
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # GCC 12 sees overlap in std::string concatenation where there is none (PR 105651)
-  -fno-math-errno -fno-trapping-math       # nobody reads errno or the FP flags; values do not change
-  -ffp-contract=fast                       # ISO mode turns FMA off; the kernels want it
-  -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=) # error messages name files as the repository does
+function(bonafide_cxx_options)
+  target_compile_options(bonafide_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${ARGN}>")
+endfunction()
+bonafide_cxx_options(-Wall -Wextra -Wshadow -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  bonafide_cxx_options(-Wno-restrict)  # GCC 12 sees overlap in std::string concatenation where there is none (PR 105651)
+endif()
+bonafide_cxx_options(-fno-math-errno -fno-trapping-math)  # nobody reads errno or the FP flags; values do not change
+bonafide_cxx_options(-ffp-contract=fast)                  # ISO mode turns FMA off; the kernels want it
+bonafide_cxx_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)  # error messages name files as the repository does
 if(BONAFIDE_WERROR)
-  target_compile_options(bonafide_flags INTERFACE -Werror)
+  bonafide_cxx_options(-Werror)
 endif()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND BONAFIDE_MARCH)
-  target_compile_options(bonafide_flags INTERFACE -march=${BONAFIDE_MARCH})
+  bonafide_cxx_options(-march=${BONAFIDE_MARCH})
 endif()
+# nvcc: no -Wpedantic (it warns about every line directive); unused parameters are the templates'.
+target_compile_options(bonafide_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--compiler-options=-Wall,-Wextra,-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=>")

@@ -8,7 +8,9 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#ifdef BF_WITH_ONEDNN
 #include <oneapi/dnnl/dnnl.hpp>
+#endif
 
 #include "engine/base.h"
 
@@ -34,6 +36,15 @@ std::string cpu_features() {
   return list;
 }
 
+std::string onednn_version() {
+#ifdef BF_WITH_ONEDNN
+  const dnnl_version_t& v = *dnnl_version();
+  return str(v.major, ".", v.minor, ".", v.patch);
+#else
+  return "none: plain matrix products";
+#endif
+}
+
 }  // namespace
 
 std::string version_line() { return "bonafide " BF_VERSION " (git " BF_GIT_DESCRIBE ")"; }
@@ -45,7 +56,6 @@ int usable_cores() {
 }
 
 Facts build_facts() {
-  const dnnl_version_t& dnnl = *dnnl_version();
   return {
     {"version", BF_VERSION}, {"git", BF_GIT_DESCRIBE},
 #if defined(__clang__)
@@ -54,7 +64,7 @@ Facts build_facts() {
         {"compiler", "g++ " __VERSION__},
 #endif
         {"build", str(BF_BUILD_TYPE, BF_CHECKED ? ", checked" : "")}, {"baseline", BF_BASELINE}, {"devices", "cpu"},
-        {"oneDNN", str(dnnl.major, ".", dnnl.minor, ".", dnnl.patch)}, {"OpenCV", BF_OPENCV_VERSION},
+        {"oneDNN", onednn_version()}, {"OpenCV", BF_OPENCV_VERSION},
         {"OpenMP", str(_OPENMP)}, {
       "nlohmann-json",
           str(NLOHMANN_JSON_VERSION_MAJOR, ".", NLOHMANN_JSON_VERSION_MINOR, ".", NLOHMANN_JSON_VERSION_PATCH)

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "kernels/convnext_mlp/convnext_mlp.h"
-#include "kernels/matmul/onednn_gemm.h"
+#include "kernels/matmul/gemm_tile.h"
 
 namespace bonafide::kernels {
 

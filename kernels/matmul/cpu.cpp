@@ -3,7 +3,7 @@
 
 #include "engine/parallel.h"
 #include "kernels/matmul/matmul.h"
-#include "kernels/matmul/onednn_gemm.h"
+#include "kernels/matmul/gemm_tile.h"
 
 namespace bonafide::kernels {
 namespace {

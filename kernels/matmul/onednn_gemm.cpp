@@ -1,6 +1,6 @@
-// kernels/matmul/onednn_gemm.cpp — see onednn_gemm.h. oneDNN 2.6: the v2 API, where a primitive is made from a
+// kernels/matmul/onednn_gemm.cpp — see gemm_tile.h. oneDNN 2.6: the v2 API, where a primitive is made from a
 // descriptor object.
-#include "kernels/matmul/onednn_gemm.h"
+#include "kernels/matmul/gemm_tile.h"
 
 #include <omp.h>
 
@@ -187,10 +187,6 @@ void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, 
   BF_CHECK(!s.packed, "a packed operand, and no kernel for it");
   if constexpr (sizeof(TA) == 2) return widened_tile(s, a, b, bias, c);
   throw Error(str("oneDNN cannot multiply ", s.m, " x ", s.k, " by ", s.k, " x ", s.n, " in f32"));
-}
-
-AlignedMemory::AlignedMemory(std::size_t bytes) : p_(std::aligned_alloc(64, ceil_div<std::size_t>(bytes, 64) * 64)) {
-  BF_CHECK(p_, "out of memory: ", bytes, " bytes for a matrix product");
 }
 
 template <class T>

@@ -5,7 +5,7 @@
 
 #include "engine/context.h"
 #include "kernels/matmul/matmul.h"
-#include "kernels/matmul/onednn_gemm.h"
+#include "kernels/matmul/gemm_tile.h"
 #include "layers/functional/linear.h"
 #include "tests/support/gradcheck.h"
 

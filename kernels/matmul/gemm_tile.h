@@ -1,4 +1,5 @@
-// kernels/matmul/onednn_gemm.h — one tile of a matrix product: a single-threaded oneDNN call with a cached primitive.
+// kernels/matmul/gemm_tile.h — one tile of a matrix product on the CPU, by one thread: oneDNN (onednn_gemm.cpp) or, in a
+// build without it, plain loops (plain_gemm.cpp).
 #pragma once
 #include <cstdlib>
 #include <memory>
@@ -19,8 +20,8 @@ struct GemmShape {
 };
 
 // TA: storage of a and b, TC: of c. (float, float), (bf16, bf16) and (bf16, float) exist. m, n, k >= 1.
-// Safe to call from several threads at once; never uses a second thread itself. Where the processor has no bf16
-// products (oneDNN needs AVX-512), the tile is widened to f32, which gives the same exact products.
+// Safe to call from several threads at once; never uses a second thread itself. Where there are no bf16 products (oneDNN
+// needs AVX-512), the tile is widened to f32, which gives the same exact products.
 template <class TA, class TC>
 void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, TC* c);
 
@@ -28,7 +29,9 @@ void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, 
 class AlignedMemory {
  public:
   AlignedMemory() = default;
-  explicit AlignedMemory(std::size_t bytes);
+  explicit AlignedMemory(std::size_t bytes) : p_(std::aligned_alloc(64, ceil_div<std::size_t>(bytes, 64) * 64)) {
+    BF_CHECK(p_, "out of memory: ", bytes, " bytes for a matrix product");
+  }
   void* get() const { return p_.get(); }
 
  private:
@@ -39,7 +42,7 @@ class AlignedMemory {
 };
 
 // A b[k, n] in the order in which oneDNN's micro-kernels read it, for a weight that many tiles multiply by. Empty where
-// the processor has no kernel for it; then the plain matrix is all there is.
+// there is no kernel for it; then the plain matrix is all there is.
 template <class T>
 class PackedOperand {
  public:
