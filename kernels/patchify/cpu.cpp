@@ -61,6 +61,10 @@ template <class T>
 void check(const PatchifyBwd<T>& a) {
   check_extents(a, a.dx_mode == GradMode::skip ? a.N * a.H * a.W * a.C : a.dx.len, a.dy.len);
 }
+template void check(const PatchifyFwd<float>&);
+template void check(const PatchifyFwd<bf16>&);
+template void check(const PatchifyBwd<float>&);
+template void check(const PatchifyBwd<bf16>&);
 
 namespace cpu {
 

@@ -9,6 +9,7 @@
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -37,11 +38,7 @@ void check(const PatchifyFwd<T>&);  // throws; called by every backend
 template <class T>
 void check(const PatchifyBwd<T>&);
 
-namespace cpu {
-template <class T>
-void patchify_fwd(const PatchifyFwd<T>&);
-template <class T>
-void patchify_bwd(const PatchifyBwd<T>&);
-}  // namespace cpu
+BF_PASS(patchify_fwd, PatchifyFwd);
+BF_PASS(patchify_bwd, PatchifyBwd);
 
 }  // namespace bonafide::kernels

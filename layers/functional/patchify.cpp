@@ -15,14 +15,14 @@ struct PatchifyNode final : Node {
     const Shape& s = inputs[0].shape();
     const auto dx = inputs[0].grad_slot();
     for_storage(name(), dy.dtype(), [&]<class T>(T) {
-      kernels::cpu::patchify_bwd<T>({.dy = dy.cspan<T>(),
-                                     .dx = dx.span<T>(),
-                                     .dx_mode = dx.mode,
-                                     .N = s[0],
-                                     .H = s[1],
-                                     .W = s[2],
-                                     .C = s[3],
-                                     .k = k});
+      kernels::patchify_bwd<T>(dy.context().target(), {.dy = dy.cspan<T>(),
+                                                       .dx = dx.span<T>(),
+                                                       .dx_mode = dx.mode,
+                                                       .N = s[0],
+                                                       .H = s[1],
+                                                       .W = s[2],
+                                                       .C = s[3],
+                                                       .k = k});
     });
   }
 };
@@ -34,8 +34,8 @@ Tensor patchify(const Tensor& x, int k) {
   BF_CHECK(s.rank() == 4 && k > 0, "patchify: expected [N, H, W, C], got ", s.str(), ", k ", k);
   Tensor y = Tensor::empty(x.context(), {s[0], s[1] / k, s[2] / k, s[3] * k * k}, x.dtype());
   for_storage("patchify", x.dtype(), [&]<class T>(T) {
-    kernels::cpu::patchify_fwd<T>(
-        {.x = x.cspan<T>(), .y = y.span<T>(), .N = s[0], .H = s[1], .W = s[2], .C = s[3], .k = k});
+    kernels::patchify_fwd<T>(
+        x.context().target(), {.x = x.cspan<T>(), .y = y.span<T>(), .N = s[0], .H = s[1], .W = s[2], .C = s[3], .k = k});
   });
   if (needs_grad(x.context(), x)) {
     auto n = std::make_shared<PatchifyNode>();
