@@ -23,7 +23,7 @@ struct Options {
   std::vector<std::string> configs, overrides;
   std::string resume, init_from, name, gpus;
   int threads = 0;
-  bool print_config = false, dry_run = false, overfit = false;
+  bool print_config = false, dry_run = false, overfit = false, no_check = false;
 };
 
 std::optional<Options> parse(int argc, char** argv) {
@@ -40,6 +40,7 @@ std::optional<Options> parse(int argc, char** argv) {
   app.add_option("--threads", o.threads, "CPU threads of the network; 0: all cores")->check(CLI::Range(0, 1024));
   app.add_flag("--print-config", o.print_config, "print every setting with its origin, and end");
   app.add_flag("--dry-run", o.dry_run, "read everything, run one step and one validation, write nothing");
+  app.add_flag("--no-check", o.no_check, "no comparison of the precision with f32 at the start, no search for the layer behind a NaN");
   app.add_flag("--overfit-one-batch", o.overfit, "train on the first batch alone: its loss must vanish");
   if (!parse_words(app, argc, argv)) return std::nullopt;
   if (!o.resume.empty() && !o.init_from.empty()) throw UsageError("--resume and --init-from exclude each other");
@@ -82,7 +83,7 @@ class Run {
       const StepResult r = trainer_.step();
       const std::int64_t done = r.step + 1;
       const double now = seconds();
-      if (r.skipped) progress_.warning(str("step ", done, " skipped: loss ", r.loss, ", gradient norm ", r.grad_norm));
+      if (r.skipped) progress_.warning(str("step ", done, " skipped: loss ", r.loss, ", gradient norm ", r.grad_norm, r.culprit.empty() ? "" : "; first not finite: ", r.culprit));
       progress_.report({.epoch = r.epoch + 1, .epochs = config_.trainer.epochs, .step = done, .steps = trainer_.total_steps(),
                         .loss = r.loss, .learning_rate = r.learning_rate, .images = r.images, .wait_s = r.waited_seconds});
       std::map<std::string, double> row{
@@ -151,6 +152,11 @@ std::string banner(const Trainer& t, const TrainConfig& c, PairedModel& model) {
              " steps an epoch, ", t.total_steps(), " in all");
 }
 
+void self_check(Trainer& t, const Options& o) {
+  if (o.no_check) return;
+  if (const std::string result = t.self_check(); !result.empty()) std::fprintf(stderr, "%s\n", result.c_str());
+}
+
 int dry_run(Trainer& t) {
   const StepResult r = t.step();
   std::printf("one step: loss %.4f (classification %.4f, contrastive %.4f), gradient norm %.3f, %lld images\n", r.loss, r.classification,
@@ -198,7 +204,11 @@ int run_train(int argc, char** argv) {
   if (o.overfit) trainer.overfit_one_batch();
   const std::string facts = banner(trainer, config.values, trainer.model());
   std::fprintf(stderr, "%s\n", facts.c_str());
-  if (o.dry_run) return dry_run(trainer);
+  trainer.explain_non_finite(!o.no_check);
+  if (o.dry_run) {
+    self_check(trainer, o);
+    return dry_run(trainer);
+  }
 
   if (!folder) folder = RunFolder::create(config.values.trainer.weights_save_folder, o.name.empty() ? run_name(config.values) : o.name);
   folder->describe(config, argc, argv);
@@ -211,6 +221,7 @@ int run_train(int argc, char** argv) {
     run.metrics().cut_back(trainer.next_step());
     run.progress().line(str("resumed after step ", trainer.next_step()));
   }
+  self_check(trainer, o);
   const int status = run.loop();
   std::printf("run          %s\n", folder->path().c_str());
   if (trainer.best) std::printf("best         %s after step %lld\n", config.values.select.metric.c_str(), static_cast<long long>(trainer.best_step));

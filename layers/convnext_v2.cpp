@@ -85,7 +85,8 @@ std::vector<ParameterSpec> convnext_v2_parameters(const ConvNeXtV2Config& c, con
   return list;
 }
 
-ConvNeXtV2::ConvNeXtV2(const ConvNeXtV2Config& c, const ParameterSet& p, const std::string& prefix) : config_(c) {
+ConvNeXtV2::ConvNeXtV2(const ConvNeXtV2Config& c, const ParameterSet& p, const std::string& prefix)
+    : config_(c), prefix_(prefix) {
   const auto affine = [&](const std::string& name) { return Affine{p[name + "weight"], p[name + "bias"]}; };
   stem_conv_ = affine(prefix + "stem.0."), stem_norm_ = affine(prefix + "stem.1.");
   head_norm_ = affine(prefix + "head.norm.");
@@ -115,22 +116,29 @@ Tensor ConvNeXtV2::operator()(const Tensor& x, const ForwardState& state) const 
   BF_CHECK(x.shape().rank() == 4 && x.shape()[3] == 3, "images must be [N, H, W, 3], got ", x.shape().str());
   BF_CHECK(x.shape()[1] >= 32 && x.shape()[2] >= 32, "images must be at least 32x32, got ", x.shape().str());
   Tensor t = fn::linear(fn::patchify(x, 4), stem_conv_.weight, stem_conv_.bias);
+  state.made(prefix_ + "stem.0", t);
   t = fn::layer_norm(t, stem_norm_.weight, stem_norm_.bias);
+  state.made(prefix_ + "stem.1", t);
   const std::int64_t last = config_.blocks() - 1;
   std::int64_t block = 0;
-  for (const Stage& stage : stages_) {
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    const Stage& stage = stages_[i];
     if (stage.conv.weight) {
       t = fn::layer_norm(t, stage.norm.weight, stage.norm.bias);
+      state.made(stage_name(prefix_, i) + "downsample.0", t);
       t = fn::linear(fn::patchify(t, 2), stage.conv.weight, stage.conv.bias);
+      state.made(stage_name(prefix_, i) + "downsample.1", t);
     }
-    for (const auto& p : stage.blocks) {
+    for (std::size_t j = 0; j < stage.blocks.size(); ++j, ++block) {
       const float rate = last > 0 ? config_.drop_path * float(block) / float(last) : 0.0f;
-      t = fn::convnext_block(t, p, drop_scale(x.context(), state, x.shape()[0], block, rate), config_.block,
+      t = fn::convnext_block(t, stage.blocks[j], drop_scale(x.context(), state, x.shape()[0], block, rate), config_.block,
                              state.packed ? state.packed->at(std::size_t(block)).get() : nullptr);
-      ++block;
+      state.made(stage_name(prefix_, i) + "blocks." + std::to_string(j), t);
     }
   }
-  return fn::layer_norm(fn::avg_pool(t), head_norm_.weight, head_norm_.bias);
+  t = fn::layer_norm(fn::avg_pool(t), head_norm_.weight, head_norm_.bias);
+  state.made(prefix_ + "head.norm", t);
+  return t;
 }
 
 }  // namespace bonafide

@@ -1,6 +1,7 @@
 // layers/convnext_v2.h — ConvNeXt-V2 (Woo et al., CVPR 2023), atto to huge, at any input size. Names are timm's.
 #pragma once
 #include <array>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,11 @@ struct ForwardState {
   std::int64_t step = 0;
   std::int64_t first_sample = 0;  // position of this process's slice in the global batch
   const PackedWeights* packed = nullptr;  // of the model as it is now, or null
+  // Told of every layer's result as it is made, by the name that its parameters begin with; or null. For diagnosis.
+  const std::function<void(const std::string& layer, const Tensor& result)>* watch = nullptr;
+  void made(const std::string& layer, const Tensor& result) const {
+    if (watch) (*watch)(layer, result);
+  }
 };
 
 // Parameter list, in timm's order, each name behind `prefix` ("backbone."). No head.fc: the features are the result.
@@ -58,6 +64,7 @@ class ConvNeXtV2 {
     std::vector<fn::ConvNeXtBlockParameters> blocks;
   };
   ConvNeXtV2Config config_;
+  std::string prefix_;
   Affine stem_conv_, stem_norm_, head_norm_;
   std::array<Stage, 4> stages_;
 };

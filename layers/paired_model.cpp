@@ -29,9 +29,13 @@ PairedModel::Output PairedModel::operator()(const Tensor& x, const ForwardState&
   const Tensor features = backbone_(x, state);
   Output out;
   out.logit = fn::linear(features, p["cls.weight"], p["cls.bias"]).reshape({features.shape()[0]});
+  state.made("cls", out.logit);
   if (with_projection) {
     const Tensor hidden = fn::relu(fn::linear(features, p["proj.0.weight"], p["proj.0.bias"]));
-    out.projection = fn::l2_normalize(fn::linear(hidden, p["proj.2.weight"], p["proj.2.bias"]));
+    state.made("proj.0", hidden);
+    const Tensor projection = fn::linear(hidden, p["proj.2.weight"], p["proj.2.bias"]);
+    state.made("proj.2", projection);
+    out.projection = fn::l2_normalize(projection);
   }
   return out;
 }

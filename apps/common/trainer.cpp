@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
 
 #include "data/augment.h"
 #include "apps/common/scoring.h"
@@ -15,11 +17,13 @@
 #include "engine/digest.h"
 #include "layers/functional/cutmix.h"
 #include "layers/functional/normalize.h"
+#include "layers/non_finite.h"
 #include "layers/weights.h"
 
 namespace bonafide {
 namespace {
 
+constexpr double kWorstPrecisionError = 0.25;  // of the features, relative, root mean square: bf16 is ten times better
 constexpr const char* kUnknownLicence = "unknown; published ConvNeXt-V2 weights are CC-BY-NC-4.0";
 
 int workers(std::int64_t asked) {
@@ -189,13 +193,13 @@ void Trainer::start_loader() {
 Batch Trainer::next_batch() {
   if (overfit_ && repeated_) return *repeated_;
   if (!loader_) start_loader();
-  Batch b = loader_->next();
+  Batch b = looked_at_ ? *std::exchange(looked_at_, {}) : loader_->next();
   if (overfit_) repeated_ = b;
   return b;
 }
 
 // The batch as the network takes it, after CutMix; returns the labels, soft where images are mixed.
-Tensor Trainer::labels_and_input(const Batch& b, Tensor& x) const {
+Tensor Trainer::labels_and_input(const Batch& b, Tensor& x, DType compute) const {
   const std::int64_t rows = std::int64_t(b.rows.size()), h = b.height, w = b.width;
   Tensor images = Tensor::from_host(ctx_, {rows, h, w, 3}, std::span<const std::uint8_t>(b.images));
   Tensor labels = Tensor::from_host(ctx_, {rows}, b.labels);
@@ -204,14 +208,14 @@ Tensor Trainer::labels_and_input(const Batch& b, Tensor& x) const {
     images = fn::cutmix(images, partner, {b.cutmix.x1, b.cutmix.y1, b.cutmix.x2, b.cutmix.y2});
     labels = fn::cutmix_labels(labels, partner, b.cutmix.keep);
   }
-  x = fn::normalize(images, info_.mean, info_.std, model_->compute());
+  x = fn::normalize(images, info_.mean, info_.std, compute);
   return labels;
 }
 
 StepResult Trainer::step() {
   const Batch b = next_batch();
   Tensor x;
-  const Tensor labels = labels_and_input(b, x);
+  const Tensor labels = labels_and_input(b, x, model_->compute());
   ParameterSet& parameters = model_->parameters();
   parameters.zero_grad();
   const ForwardState state{.training = true, .seed = std::uint64_t(config_.seed), .step = next_step_, .first_sample = b.first};
@@ -227,12 +231,41 @@ StepResult Trainer::step() {
     r.grad_norm = optimizer_->step(r.learning_rate);
   }
   r.skipped = !std::isfinite(r.loss) || !std::isfinite(r.grad_norm);
+  if (r.skipped && explain_) r.culprit = first_non_finite(*model_, x, state, loss_.contrastive);
   if (r.skipped && config_.trainer.check)
     throw Error(str("step ", r.step, ": loss ", r.loss, " (classification ", r.classification, ", contrastive ", r.contrastive,
-                    "), gradient norm ", r.grad_norm, "; the last checkpoint is intact"));
+                    "), gradient norm ", r.grad_norm, r.culprit.empty() ? "" : "; first not finite: ", r.culprit,
+                    "; the last checkpoint is intact"));
   if (ema_ && !r.skipped) ema_->update();
   ++next_step_;
   return r;
+}
+
+std::string Trainer::self_check() {
+  if (model_->compute() == DType::f32) return "";
+  looked_at_ = next_batch();
+  PairedModel reference(ctx_, model_->config(), DType::f32);
+  Tensor(reference.parameters().values()).copy_from_host(model_->parameters().values().to_host());
+  const NoGrad guard(ctx_);
+  const auto features = [&](const PairedModel& model) {  // not logits: those of a new model are hardly more than rounding
+    Tensor x, result;
+    labels_and_input(*looked_at_, x, model.compute());
+    const std::function<void(const std::string&, const Tensor&)> keep = [&](const std::string& layer, const Tensor& t) {
+      if (layer == "backbone.head.norm") result = t;
+    };
+    model(x, {.watch = &keep});
+    return result.to_host();
+  };
+  const auto got = features(*model_), want = features(reference);
+  double apart = 0, size = 0;
+  for (std::size_t i = 0; i < got.size(); ++i)
+    apart += std::pow(double(got[i]) - double(want[i]), 2), size += std::pow(double(want[i]), 2);
+  const double error = std::sqrt(apart / size);
+  const std::string result = str("self-check: on one batch the features in ", name_of(model_->compute()), " are ",
+                                 std::round(1e4 * error) / 100, " % from those in f32");
+  if (!(error <= kWorstPrecisionError))
+    throw Error(str(result, ": more than rounding explains; --no-check trains all the same"));
+  return result;
 }
 
 Validation Trainer::validate() {
@@ -293,7 +326,7 @@ void Trainer::restore(const LoadedCheckpoint& c) {
   best_step = state.at("best_step").get<std::int64_t>();
   if (state.contains("best")) best = state.at("best").get<double>();
   info_.threshold = ModelInfo::from_metadata(c.model.metadata(), c.model.path().string()).threshold;
-  loader_.reset();  // starts again at next_step_
+  loader_.reset(), looked_at_.reset();  // starts again at next_step_
 }
 
 void Trainer::init_from(const std::string& model_file) {

@@ -24,6 +24,7 @@ struct StepResult {
   std::int64_t images = 0;
   double waited_seconds = 0;  // for data
   bool skipped = false;       // loss or gradient was not finite: no weight changed
+  std::string culprit;        // then: what was first not finite (layers/non_finite.h), unless nobody wants to know
 };
 
 struct Validation {
@@ -43,6 +44,10 @@ class Trainer {
   bool done() const { return next_step_ >= total_steps_; }
 
   StepResult step();
+  // The next batch in this precision and in f32, same weights: how far the features are apart, in words; "" in f32 itself.
+  // Throws where they have little in common: then a kernel is wrong, or this precision does not suit the weights.
+  std::string self_check();
+  void explain_non_finite(bool on) { explain_ = on; }  // StepResult::culprit; on by default
   // The batch of step 0 over and over: a model that cannot learn it has a bug.
   void overfit_one_batch() { overfit_ = true; }
 
@@ -70,7 +75,7 @@ class Trainer {
   void build_model();
   void start_loader();
   Batch next_batch();
-  Tensor labels_and_input(const Batch&, Tensor& x) const;
+  Tensor labels_and_input(const Batch&, Tensor& x, DType compute) const;
 
   Context& ctx_;
   TrainConfig config_;
@@ -88,8 +93,8 @@ class Trainer {
   std::unique_ptr<Ema> ema_;
   CosineSchedule schedule_;
   std::int64_t total_steps_ = 0, next_step_ = 0;
-  bool overfit_ = false;
-  std::optional<Batch> repeated_;
+  bool overfit_ = false, explain_ = true;
+  std::optional<Batch> repeated_, looked_at_;  // looked_at_: the next one, which self_check() has used already
 };
 
 }  // namespace bonafide

@@ -119,3 +119,63 @@ TEST_CASE("training: what cannot work is refused before anything is decoded") {
   refuse("model.dims has 3 entries", [](TrainConfig& c) { c.model.dims = {8, 16, 24}; });
   refuse("nowhere.csv", [](TrainConfig& c) { c.paths.train_manifest = "nowhere.csv"; });
 }
+
+TEST_CASE("training: a loss that is not finite names the first layer and the parameter behind it") {
+  const ToyData data;
+  const auto culprit_of = [&](const std::string& parameter, TrainConfig c, bool explain = true) {
+    Context ctx;
+    Trainer t(ctx, c);
+    t.explain_non_finite(explain);
+    const Tensor& p = t.model().parameters()[parameter];
+    std::vector<float> values = p.to_host();
+    values[0] = std::nanf("");
+    Tensor(p).copy_from_host(values);
+    t.model().parameters().refresh_compute_copies();
+    const auto before = weights(t);
+    const StepResult r = t.step();
+    CHECK(r.skipped);
+    CHECK(!std::memcmp(weights(t).data(), before.data(), before.size() * sizeof(float)));  // NaN is not equal to itself
+    return r.culprit;
+  };
+  TrainConfig c = toy_config(data);
+  for (const char* precision : {"f32", "bf16"}) {
+    c.precision = precision;
+    const std::string block = culprit_of("backbone.stages.1.blocks.0.mlp.fc2.weight", c);
+    CHECK_MESSAGE(block.find("values of the result of backbone.stages.1.blocks.0 are not finite; 1 of ") != block.npos, block);
+    CHECK_MESSAGE(block.find("its parameter backbone.stages.1.blocks.0.mlp.fc2.weight are not finite") != block.npos, block);
+    const std::string head = culprit_of("cls.weight", c);
+    CHECK_MESSAGE(head.find("the result of cls are not finite; 1 of ") != head.npos, head);
+  }
+  CHECK(culprit_of("cls.weight", c, false) == "");
+  c.trainer.check = true;
+  expect_throw("first not finite: ", [&] { culprit_of("cls.weight", c); });
+}
+
+TEST_CASE("training: the self-check compares a precision with f32, finds a wrong one, and changes nothing") {
+  const ToyData data;
+  TrainConfig c = toy_config(data);
+  const auto train = [&](bool check) {
+    Context ctx;
+    Trainer t(ctx, c);
+    if (check) {
+      const std::string said = t.self_check();
+      double percent = 0;
+      REQUIRE_MESSAGE(std::sscanf(said.c_str(), "self-check: on one batch the features in bf16 are %lf %% from", &percent) == 1, said);
+      CHECK(percent > 0.01);
+      CHECK(percent < 5);
+    }
+    return losses(t, 3);
+  };
+  {
+    Context ctx;
+    CHECK(Trainer(ctx, c).self_check() == "");  // f32 itself
+  }
+  c.precision = "bf16";
+  CHECK(train(true) == train(false));
+  Context ctx;
+  Trainer t(ctx, c);
+  const Tensor copies = t.model().parameters().compute_copies();
+  std::int64_t i = 0;
+  for (bf16& v : copies.span<bf16>()) v = bf16(float(i++ % 3) - 1);
+  expect_throw("more than rounding explains", [&] { t.self_check(); });
+}
