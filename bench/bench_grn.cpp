@@ -38,7 +38,7 @@ struct Case {
         G(std::size_t(N * C)),
         dgamma(gamma),
         dbeta(gamma),
-        work(std::size_t(kernels::grn_bwd_workspace(N, C))) {
+        work(std::size_t(kernels::grn_bwd_workspace(N, HW, C))) {
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = T(float(i % 17) - 8), dy[i] = T(float(i % 13) - 6);
     forward();
     double norm = 0, mean = 1e-6, bias = 0;

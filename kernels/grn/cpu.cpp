@@ -175,9 +175,13 @@ void check(const GrnBwd<T>& a) {
   BF_CHECK(a.dx_mode == GradMode::skip || a.dx.len == n, "grn: dx has ", a.dx.len, " elements, expected ", n);
   BF_CHECK(a.dgamma_mode == GradMode::skip || a.dgamma.len == a.C, "grn: dgamma ", a.dgamma.len, ", C ", a.C);
   BF_CHECK(a.dbeta_mode == GradMode::skip || a.dbeta.len == a.C, "grn: dbeta ", a.dbeta.len, ", C ", a.C);
-  BF_CHECK(a.workspace.len >= grn_bwd_workspace(a.samples, a.C), "grn: workspace of ", a.workspace.len,
-           " floats, expected ", grn_bwd_workspace(a.samples, a.C));
+  BF_CHECK(a.workspace.len >= grn_bwd_workspace(a.samples, a.HW, a.C), "grn: workspace of ", a.workspace.len,
+           " floats, expected ", grn_bwd_workspace(a.samples, a.HW, a.C));
 }
+template void check(const GrnFwd<float>&);
+template void check(const GrnFwd<bf16>&);
+template void check(const GrnBwd<float>&);
+template void check(const GrnBwd<bf16>&);
 
 namespace cpu {
 

@@ -15,6 +15,7 @@
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -25,7 +26,8 @@ struct GrnFwd {
   Span<const T> x;
   Span<const float> gamma, beta;
   Span<T> y;
-  Span<float> G;  // [samples, C], for backward
+  Span<float> G;          // [samples, C], for backward
+  Span<float> workspace;  // grn_fwd_workspace(samples, HW, C) floats, contents irrelevant; the CPU needs none
   std::int64_t samples = 0, HW = 0;
   int C = 0;
   float eps = 1e-6f;
@@ -37,13 +39,21 @@ struct GrnBwd {
   Span<T> dx;
   Span<float> dgamma, dbeta;
   GradMode dx_mode = GradMode::write, dgamma_mode = GradMode::write, dbeta_mode = GradMode::write;
-  Span<float> workspace;  // grn_bwd_workspace(samples, C) floats, contents irrelevant
+  Span<float> workspace;  // grn_bwd_workspace(samples, HW, C) floats, contents irrelevant
   std::int64_t samples = 0, HW = 0;
   int C = 0;
   float eps = 1e-6f;
 };
 
-constexpr std::int64_t grn_bwd_workspace(std::int64_t samples, int C) { return samples * 2 * C; }  // S N and B
+constexpr std::int64_t grn_pieces(std::int64_t HW) { return ceil_div(HW, kGrnPieceRows); }
+// Sums of x^2 in pieces, and the factors of x.
+constexpr std::int64_t grn_fwd_workspace(std::int64_t samples, std::int64_t HW, int C) {
+  return samples * (grn_pieces(HW) + 1) * C;
+}
+// S and B in pieces, the factors of dy and x, and S N and B. (The CPU uses the last third alone.)
+constexpr std::int64_t grn_bwd_workspace(std::int64_t samples, std::int64_t HW, int C) {
+  return samples * (grn_pieces(HW) + 2) * 2 * C;
+}
 
 // Two passes over a sample, which caches are expected to hold in between: x counts once.
 template <class T>
@@ -62,11 +72,7 @@ void check(const GrnFwd<T>&);  // throws; called by every backend
 template <class T>
 void check(const GrnBwd<T>&);
 
-namespace cpu {
-template <class T>
-void grn_fwd(const GrnFwd<T>&);
-template <class T>
-void grn_bwd(const GrnBwd<T>&);
-}  // namespace cpu
+BF_PASS(grn_fwd, GrnFwd);
+BF_PASS(grn_bwd, GrnBwd);
 
 }  // namespace bonafide::kernels

@@ -14,6 +14,8 @@ std::int64_t pixels(const Shape& s) {
   return n;
 }
 
+Tensor workspace(Context& ctx, std::int64_t floats) { return Tensor::empty(ctx, {floats}, DType::f32, "workspace"); }
+
 struct GrnNode final : Node {
   Tensor G;
   float eps = 0;
@@ -23,9 +25,9 @@ struct GrnNode final : Node {
     const auto dx = x.grad_slot(), dgamma = gamma.grad_slot(), dbeta = beta.grad_slot();
     const Shape& s = x.shape();
     const int C = int(s[-1]);
-    const Tensor work = Tensor::empty(x.context(), {kernels::grn_bwd_workspace(s[0], C)}, DType::f32, "workspace");
+    const Tensor work = workspace(x.context(), kernels::grn_bwd_workspace(s[0], pixels(s), C));
     for_storage(name(), x.dtype(), [&]<class T>(T) {
-      kernels::cpu::grn_bwd<T>({.dy = dy.cspan<T>(),
+      kernels::grn_bwd<T>(x.context().target(), {.dy = dy.cspan<T>(),
                                 .x = x.cspan<T>(),
                                 .gamma = gamma.cspan(),
                                 .G = G.cspan(),
@@ -52,12 +54,14 @@ Tensor grn(const Tensor& x, const Tensor& gamma, const Tensor& beta, float eps) 
   Context& ctx = x.context();
   Tensor y = Tensor::empty(ctx, s, x.dtype());
   const Tensor G = Tensor::empty(ctx, {s[0], s[-1]});
+  const Tensor work = workspace(ctx, kernels::grn_fwd_workspace(s[0], pixels(s), int(s[-1])));
   for_storage("grn", x.dtype(), [&]<class T>(T) {
-    kernels::cpu::grn_fwd<T>({.x = x.cspan<T>(),
+    kernels::grn_fwd<T>(ctx.target(), {.x = x.cspan<T>(),
                               .gamma = gamma.cspan(),
                               .beta = beta.cspan(),
                               .y = y.span<T>(),
                               .G = G.span(),
+                              .workspace = work.span(),
                               .samples = s[0],
                               .HW = pixels(s),
                               .C = int(s[-1]),

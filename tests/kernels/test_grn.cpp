@@ -1,13 +1,11 @@
-// tests/host/test_grn.cpp — Global Response Normalisation against a double reference.
-#include <omp.h>
-
+// tests/kernels/test_grn.cpp — Global Response Normalisation against a double reference.
 #include <array>
 
 #include "engine/autograd.h"
 #include "kernels/grn/grn.h"
 #include "layers/functional/grn.h"
+#include "tests/support/backend.h"
 #include "tests/support/gradcheck.h"
-#include "tests/support/simd_targets.h"
 
 using namespace bonafide;
 using namespace bonafide::test;
@@ -21,7 +19,7 @@ struct Dims {
 };
 // No samples, no pixels, one of each, one past a vector and past a group of vectors, several pieces of pixels.
 const Dims kDims[] = {{0, 4, 8},  {2, 0, 5},   {1, 1, 1},    {3, 4, 17},  {2, 9, 33},  {2, 7, 64},
-                      {1, 5, 65}, {2, 25, 96}, {1, 49, 100}, {1, 600, 3}, {2, 257, 31}};
+                      {1, 5, 65}, {2, 25, 96}, {1, 3, 132}, {1, 49, 100}, {1, 600, 3}, {2, 257, 31}};
 constexpr double kEps = 1e-6;
 
 struct Ref {
@@ -73,16 +71,18 @@ Run<T> run(const Buffer<T>& x, const Buffer<float>& gamma, const Buffer<float>& 
   if (modes[0] != GradMode::write) r.dx = Buffer<T>(s.numel(), start);
   if (modes[1] != GradMode::write) r.dgamma = Buffer<float>(s.C, start);
   if (modes[2] != GradMode::write) r.dbeta = Buffer<float>(s.C, start);
-  Buffer<float> work(kernels::grn_bwd_workspace(s.N, s.C));
-  kernels::cpu::grn_fwd<T>({.x = x.cspan(),
+  Buffer<float> fwd_work(kernels::grn_fwd_workspace(s.N, s.HW, s.C));
+  Buffer<float> work(kernels::grn_bwd_workspace(s.N, s.HW, s.C));
+  backend::grn_fwd<T>({.x = x.cspan(),
                             .gamma = gamma.cspan(),
                             .beta = beta.cspan(),
                             .y = r.y.span(),
                             .G = r.G.span(),
+                            .workspace = fwd_work.span(),
                             .samples = s.N,
                             .HW = s.HW,
                             .C = s.C});
-  kernels::cpu::grn_bwd<T>({.dy = dy.cspan(),
+  backend::grn_bwd<T>({.dy = dy.cspan(),
                             .x = x.cspan(),
                             .gamma = gamma.cspan(),
                             .G = r.G.cspan(),
@@ -96,7 +96,7 @@ Run<T> run(const Buffer<T>& x, const Buffer<float>& gamma, const Buffer<float>& 
                             .samples = s.N,
                             .HW = s.HW,
                             .C = s.C});
-  work.check_guards("workspace");
+  work.check_guards("workspace"), fwd_work.check_guards("workspace");
   return r;
 }
 std::string str_of(Dims s) { return str("N=", s.N, " HW=", s.HW, " C=", s.C, " "); }
@@ -122,7 +122,7 @@ void compare(float x_mean, double rtol, double atol) {
 }  // namespace
 
 TEST_CASE_TEMPLATE("grn matches the double reference", T, float, bf16) {
-  for_each_simd_target([] { compare<T>(0, 2e-5, 2e-5); });
+  for_each_variant([] { compare<T>(0, 2e-5, 2e-5); });
 }
 TEST_CASE("grn survives a large mean") { compare<float>(300, 2e-5, 2e-4); }
 
@@ -167,31 +167,74 @@ TEST_CASE_TEMPLATE("grn adds to, or leaves alone, what is in a gradient", T, flo
   }
 }
 
-TEST_CASE("grn does not depend on the number of threads") {
-  const Dims s{9, 100, 40};
-  const auto x = Buffer<float>::random(s.numel(), 1), dy = Buffer<float>::random(s.numel(), 2);
+TEST_CASE_TEMPLATE("grn does not depend on the order of the work", T, float, bf16) {
+  for (const Dims s : {Dims{9, 100, 40}, Dims{2, 300, kEmulated ? 7 : 33}}) {
+    const auto x = Buffer<T>::random(s.numel(), 1), dy = Buffer<T>::random(s.numel(), 2);
+    const auto gamma = Buffer<float>::random(s.C, 3), beta = Buffer<float>::random(s.C, 4);
+    expect_order_free([&] {
+      const auto r = run(x, gamma, beta, dy, s);
+      return std::tuple{r.y, r.G, r.dx, r.dgamma, r.dbeta};
+    });
+  }
+}
+
+// Shifted arrays cannot be read in vectors where others can: the same bits nevertheless.
+TEST_CASE_TEMPLATE("grn does not depend on where its arrays begin", T, float, bf16) {
+  const Dims s{2, 5, 36};
+  const auto x = Buffer<T>::random(s.numel() + 1, 1), dy = Buffer<T>::random(s.numel() + 1, 2);
   const auto gamma = Buffer<float>::random(s.C, 3), beta = Buffer<float>::random(s.C, 4);
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(1);
-  const auto one = run(x, gamma, beta, dy, s);
-  omp_set_num_threads(2);
-  const auto two = run(x, gamma, beta, dy, s);
-  omp_set_num_threads(before);
-  expect_bitwise("y", one.y, two.y);
-  expect_bitwise("G", one.G, two.G);
-  expect_bitwise("dx", one.dx, two.dx);
-  expect_bitwise("dgamma", one.dgamma, two.dgamma);
-  expect_bitwise("dbeta", one.dbeta, two.dbeta);
+  Buffer<T> x0(s.numel()), dy0(s.numel());
+  for (std::int64_t i = 0; i < s.numel(); ++i) x0[i] = x.cspan()[i + 1], dy0[i] = dy.cspan()[i + 1];
+  const auto want = run(x0, gamma, beta, dy0, s);
+  for (int shifted = 1; shifted < 4; ++shifted) {  // what is read, what is written, both
+    const auto in = [&](const Buffer<T>& whole, const Buffer<T>& copy) {
+      return shifted & 1 ? whole.cspan().slice(1, s.numel()) : copy.cspan();
+    };
+    const std::int64_t offset = shifted >> 1;
+    Buffer<T> y(s.numel() + offset), dx(s.numel() + offset);
+    Buffer<float> G(s.N * s.C), dgamma(s.C), dbeta(s.C);
+    Buffer<float> fwd_work(kernels::grn_fwd_workspace(s.N, s.HW, s.C)),
+        work(kernels::grn_bwd_workspace(s.N, s.HW, s.C));
+    backend::grn_fwd<T>({.x = in(x, x0),
+                         .gamma = gamma.cspan(),
+                         .beta = beta.cspan(),
+                         .y = y.span().slice(offset, s.numel()),
+                         .G = G.span(),
+                         .workspace = fwd_work.span(),
+                         .samples = s.N,
+                         .HW = s.HW,
+                         .C = s.C});
+    backend::grn_bwd<T>({.dy = in(dy, dy0),
+                         .x = in(x, x0),
+                         .gamma = gamma.cspan(),
+                         .G = G.cspan(),
+                         .dx = dx.span().slice(offset, s.numel()),
+                         .dgamma = dgamma.span(),
+                         .dbeta = dbeta.span(),
+                         .workspace = work.span(),
+                         .samples = s.N,
+                         .HW = s.HW,
+                         .C = s.C});
+    const auto expect = [&](const char* what, const Buffer<T>& got, const Buffer<T>& expected) {
+      got.check_guards(what);
+      if (offset) CHECK(std::isnan(got[0]));
+      Buffer<T> own(s.numel());
+      for (std::int64_t i = 0; i < s.numel(); ++i) own[i] = got.cspan()[i + offset];
+      expect_bitwise(what, own, expected);
+    };
+    expect("y", y, want.y), expect("dx", dx, want.dx);
+    expect_bitwise("dgamma", dgamma, want.dgamma), expect_bitwise("dbeta", dbeta, want.dbeta);
+  }
 }
 
 TEST_CASE("grn explains wrong arguments") {
-  Context ctx;
+  Context ctx(device());
   const Tensor x = Tensor::zeros(ctx, {2, 3, 3, 7}), eight = Tensor::zeros(ctx, {8}), seven = Tensor::zeros(ctx, {7});
   expect_throw("gamma 8, beta 7, C 7", [&] { fn::grn(x, eight, seven); });
   expect_throw("expected [N, ..., C]", [&] { fn::grn(seven, seven, seven); });
   Buffer<float> b(12), work(10);
-  expect_throw("workspace of 10 floats, expected 12", [&] {
-    kernels::cpu::grn_bwd<float>({.dy = b.cspan(),
+  expect_throw("workspace of 10 floats, expected 36", [&] {
+    backend::grn_bwd<float>({.dy = b.cspan(),
                                   .x = b.cspan(),
                                   .gamma = b.cspan().slice(0, 3),
                                   .G = b.cspan().slice(0, 6),
@@ -206,7 +249,7 @@ TEST_CASE("grn explains wrong arguments") {
 }
 
 TEST_CASE("grn gradient check") {
-  Context ctx;
+  Context ctx(device());
   const Tensor x = random_leaf(ctx, {2, 3, 3, 10}, 1), gamma = random_leaf(ctx, {10}, 2),
                beta = random_leaf(ctx, {10}, 3);
   check_gradients({x, gamma, beta}, [&] { return fn::grn(fn::grn(x, gamma, beta), gamma, beta); });
