@@ -343,10 +343,7 @@ struct GrnParametersKernel {
 // Launches Kernel<kGrnVector> where every array can be read in such vectors, else Kernel<1>: the results are the same.
 template <template <int> class Kernel, class Launch, class A, class... Arrays>
 void launch_grn(Launch&& launch, const A& a, const Arrays&... arrays) {
-  const auto whole = [](const auto& s) {
-    return reinterpret_cast<std::uintptr_t>(s.ptr) % (kGrnVector * sizeof(*s.ptr)) == 0;
-  };
-  if (a.C % kGrnVector == 0 && (whole(arrays) && ...))
+  if (a.C % kGrnVector == 0 && (simt::aligned<kGrnVector>(arrays) && ...))
     launch(Kernel<kGrnVector>(), a);
   else
     launch(Kernel<1>(), a);

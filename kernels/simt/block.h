@@ -53,6 +53,11 @@ struct alignas(sizeof(T) * N) Vector {
 };
 template <class T>
 inline constexpr int kWidest = int(16 / sizeof(T));  // elements of the widest access
+// Whether element 0 of an array may be accessed with N - 1 others: for launches that choose a kernel by it.
+template <int N, class T>
+bool aligned(Span<T> s) {
+  return reinterpret_cast<std::uintptr_t>(s.ptr) % (N * sizeof(T)) == 0;
+}
 
 template <class B>
 concept Block = requires(B& b, Span<const float> in, Span<float> out, std::int64_t i, float v, Vector<float, 4> four) {
