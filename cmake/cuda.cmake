@@ -34,6 +34,17 @@ else()
   set(BONAFIDE_WITH_CUDA OFF)
 endif()
 
+# Which of the implementations of engine/cuda_runtime.h is not part of this build: to be taken out of the list `sources`.
+macro(bonafide_choose_cuda_runtime sources)
+  if(BONAFIDE_WITH_CUDA)
+    list(FILTER ${sources} EXCLUDE REGEX "/engine/no_cuda_runtime.cpp$")
+    list(JOIN CMAKE_CUDA_ARCHITECTURES "," architectures)
+    set_source_files_properties(engine/cuda_runtime.cpp PROPERTIES COMPILE_DEFINITIONS "BF_CUDA_ARCHITECTURES=\"${architectures}\"")
+  else()
+    list(FILTER ${sources} EXCLUDE REGEX "/engine/cuda_runtime.cpp$")
+  endif()
+endmacro()
+
 # To be called with the .cu files of a target, in the directory that defines it.
 function(bonafide_cuda_sources)
   if(NOT BONAFIDE_WITH_CUDA)

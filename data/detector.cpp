@@ -28,6 +28,7 @@ std::vector<float> Detector::logits(Span<const std::uint8_t> pixels, std::int64_
   const std::int64_t size = info_.input_size;
   BF_CHECK(pixels.len == n * size * size * 3, pixels.len, " bytes for ", n, " images of ", size, "x", size);
   NoGrad guard(ctx);
+  ctx.allocator().begin_batch(n);
   const Tensor images = Tensor::from_host(ctx, {n, size, size, 3}, std::span(pixels.ptr, std::size_t(pixels.len)));
   const Tensor x = fn::normalize(images, info_.mean, info_.std, model_->compute());
   return (*model_)(x, {.packed = &packed_}).logit.to_host();

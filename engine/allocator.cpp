@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <iomanip>
 
+#include "engine/cuda_runtime.h"
+
 namespace bonafide {
 namespace {
 
@@ -25,6 +27,20 @@ struct HostMemory final : MemorySource {
   void release(void* p, std::size_t) noexcept override { std::free(p); }
 };
 
+struct DeviceMemory final : MemorySource {
+  int device;
+  explicit DeviceMemory(int d) : device(d) {}
+  void* allocate(std::size_t bytes) override {
+    cuda::set_device(device);
+    return cuda::allocate(bytes);
+  }
+  void release(void* p, std::size_t) noexcept override { cuda::release(p); }
+  std::size_t free_bytes() override {
+    cuda::set_device(device);
+    return cuda::free_bytes();
+  }
+};
+
 std::string mib(std::size_t bytes) {
   std::ostringstream o;
   o << std::fixed << std::setprecision(1) << double(bytes) / (1 << 20) << " MiB";
@@ -34,6 +50,7 @@ std::string mib(std::size_t bytes) {
 }  // namespace
 
 std::unique_ptr<MemorySource> host_memory() { return std::make_unique<HostMemory>(); }
+std::unique_ptr<MemorySource> device_memory(int device) { return std::make_unique<DeviceMemory>(device); }
 
 std::string CachingAllocator::Stats::table() const {
   std::vector<std::pair<std::string, Usage>> rows(by_name.begin(), by_name.end());
@@ -75,11 +92,12 @@ void* CachingAllocator::allocate(std::size_t bytes, const char* name) {
     }
     if (!p) {
       const std::string table = stats_.table();
-      throw Error(str("out of memory: asked for ", mib(size), " for '", name, "'\n", table));
+      throw Error(str("out of memory: asked for ", mib(size), " for '", name, "'\n", batch_that_fits(size), table));
     }
   }
   stats_.live_bytes += size;
   stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.live_bytes);
+  batch_.peak_bytes = std::max(batch_.peak_bytes, stats_.live_bytes);
   Usage& u = stats_.by_name[name];
   u.live_bytes += size, ++u.live_blocks, ++u.allocations;
   u.peak_bytes = std::max(u.peak_bytes, u.live_bytes);
@@ -103,6 +121,33 @@ void CachingAllocator::release_cache() {
     for (void* p : blocks) source_->release(p, size);
   free_.clear();
   stats_.cached_bytes = 0;
+}
+
+void CachingAllocator::begin_batch(std::int64_t images) {
+  BF_CHECK(images >= 0, "a batch of ", images, " images");
+  const std::lock_guard lock(mutex_);
+  if (batch_.images > 0) last_bytes_per_image_ = batch_.bytes_per_image();
+  batch_ = {images, stats_.live_bytes, stats_.live_bytes};
+}
+
+// For the message of exhaustion. The cache has been given back, so that all there is is what is live and what is free.
+std::string CachingAllocator::batch_that_fits(std::size_t asked) const {
+  if (batch_.images <= 0) return "";
+  Batch now = batch_;
+  now.peak_bytes = std::max(now.peak_bytes, stats_.live_bytes + asked);
+  // A batch that has ended tells what a whole one needs; without one there is only what this one has taken so far.
+  const bool whole = last_bytes_per_image_ > 0;
+  const double each = std::max(now.bytes_per_image(), last_bytes_per_image_);
+  const std::size_t all = stats_.live_bytes + source_->free_bytes();
+  const double room = double(all) - double(std::min(now.fixed_bytes, all));
+  constexpr double kClassWaste = 1.125;  // size classes of another batch size may round up where these did not
+  const auto fits = std::min(std::int64_t(room / (each * kClassWaste)), now.images - 1);
+  std::ostringstream o;
+  o << "a batch of " << now.images << " images needs " << (whole ? "" : "at least ") << mib(std::size_t(each)) << " an image besides "
+    << mib(now.fixed_bytes) << " for any batch; of " << mib(all) << " in all, ";
+  if (fits <= 0) o << "not one image would fit\n";
+  else o << (whole ? "" : "at most ") << "a batch size of " << fits << " would fit\n";
+  return o.str();
 }
 
 CachingAllocator::Stats CachingAllocator::stats() const {

@@ -39,12 +39,13 @@ constexpr StoredType stored_type_of() {
   }
 }
 
-// One array, in a file or about to be. Does not own its bytes.
+// One array, in a file or about to be. Does not own its bytes, unless it has an owner.
 struct StoredArray {
   std::string name;
   StoredType type = StoredType::f32;
   std::vector<std::int64_t> shape;  // [] is a scalar: one element
   std::span<const std::byte> bytes;
+  std::shared_ptr<const void> owner = nullptr;
 
   std::int64_t numel() const { return std::int64_t(bytes.size()) / size_of(type); }
 };
@@ -53,7 +54,7 @@ std::string shape_text(std::span<const std::int64_t> shape);  // "[96, 3, 4, 4]"
 template <class T>
 StoredArray stored_array(std::string name, std::vector<std::int64_t> shape, Span<const T> values) {
   return {std::move(name), stored_type_of<T>(), std::move(shape),
-          std::as_bytes(std::span(values.ptr, std::size_t(values.len)))};
+          std::as_bytes(std::span(values.ptr, std::size_t(values.len))), nullptr};
 }
 
 using Metadata = std::map<std::string, std::string>;

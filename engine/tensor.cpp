@@ -2,7 +2,6 @@
 #include "engine/tensor.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <unordered_map>
 #include <unordered_set>
@@ -78,13 +77,13 @@ Tensor Tensor::empty(Context& ctx, Shape shape, DType t, const char* name) {
   CachingAllocator* allocator = &ctx.allocator();
   void* p = allocator->allocate(bytes, name);
 #if BF_CHECKED
-  if (p) std::memset(p, 0xff, bytes);  // all ones is a NaN in f32 and in bf16
+  ctx.set_bytes(p, 0xff, bytes);  // all ones is a NaN in f32 and in bf16
 #endif
   return with_data(ctx, shape, t, {p, [allocator, bytes, name](void* q) { allocator->release(q, bytes, name); }});
 }
 Tensor Tensor::zeros(Context& ctx, Shape shape, DType t, const char* name) {
   Tensor r = empty(ctx, shape, t, name);
-  if (r.numel()) std::memset(r.raw(t), 0, std::size_t(r.numel() * size_of(t)));
+  r.set_to_zero();
   return r;
 }
 Tensor Tensor::full(Context& ctx, Shape shape, float value, DType t, const char* name) {
@@ -99,7 +98,7 @@ template <class T>
 static Tensor copy_of(Context& ctx, Shape shape, std::span<const T> v) {
   BF_CHECK(shape.numel() == std::int64_t(v.size()), v.size(), " values for shape ", shape.str());
   Tensor r = Tensor::empty(ctx, shape, dtype_of<T>());
-  std::copy(v.begin(), v.end(), r.span<T>().ptr);
+  ctx.upload(r.span<T>().ptr, v.data(), v.size_bytes());
   return r;
 }
 Tensor Tensor::from_host(Context& ctx, Shape shape, std::span<const std::int32_t> v) { return copy_of(ctx, shape, v); }
@@ -130,17 +129,24 @@ void* Tensor::raw(DType want) const {
   return impl_->data.get();
 }
 template <class T>
-static std::vector<float> widened(Span<const T> s) {
+static std::vector<float> widened(Context& ctx, Span<const T> s) {
+  std::vector<T> copy;
+  if (ctx.on_gpu()) {
+    copy.resize(std::size_t(s.len));
+    ctx.download(copy.data(), s.ptr, copy.size() * sizeof(T));
+    if constexpr (std::is_same_v<T, float>) return copy;
+    s = copy;
+  }
   std::vector<float> v(std::size_t(s.len));
   for (std::int64_t i = 0; i < s.len; ++i) v[std::size_t(i)] = float(s[i]);
   return v;
 }
 std::vector<float> Tensor::to_host() const {
   switch (dtype()) {
-    case DType::f32: return widened(cspan<float>());
-    case DType::bf16: return widened(cspan<bf16>());
-    case DType::i32: return widened(cspan<std::int32_t>());
-    case DType::u8: return widened(cspan<std::uint8_t>());
+    case DType::f32: return widened(context(), cspan<float>());
+    case DType::bf16: return widened(context(), cspan<bf16>());
+    case DType::i32: return widened(context(), cspan<std::int32_t>());
+    case DType::u8: return widened(context(), cspan<std::uint8_t>());
   }
   return {};
 }
@@ -150,13 +156,22 @@ float Tensor::item() const {
 }
 void Tensor::copy_from_host(std::span<const float> v) {
   BF_CHECK(numel() == std::int64_t(v.size()), v.size(), " values for shape ", shape().str());
-  if (dtype() == DType::f32) {
-    std::copy(v.begin(), v.end(), span<float>().ptr);
-  } else {
-    auto d = span<bf16>();
+  if (dtype() == DType::f32) return context().upload(raw(DType::f32), v.data(), v.size_bytes());
+  const auto narrow = [&](Span<bf16> d) {
     for (std::int64_t i = 0; i < d.len; ++i) d[i] = bf16(v[std::size_t(i)]);
-  }
+  };
+  if (!context().on_gpu()) return narrow(span<bf16>());
+  std::vector<bf16> low(v.size());
+  narrow(low);
+  context().upload(raw(DType::bf16), low.data(), low.size() * sizeof(bf16));
 }
+void Tensor::copy_from(const Tensor& o) {
+  BF_CHECK(o.shape() == shape() && o.dtype() == dtype(), o.shape().str(), " ", name_of(o.dtype()), " into ", shape().str(), " ",
+           name_of(dtype()));
+  BF_CHECK(&o.context() == &context(), "copy_from() between contexts");
+  context().copy(raw(dtype()), o.raw(dtype()), std::size_t(numel() * size_of(dtype())));
+}
+void Tensor::set_to_zero() { context().set_bytes(raw(dtype()), 0, std::size_t(numel() * size_of(dtype()))); }
 void Tensor::set_compute_copy(const Tensor& copy) {
   BF_CHECK(copy.shape() == shape(), "compute copy ", copy.shape().str(), " for ", shape().str());
   impl_->compute_copy = copy;
@@ -209,15 +224,14 @@ namespace {
 struct ReshapeNode final : Node {
   const char* name() const override { return "reshape"; }
   void backward(const Tensor& dy) override {
-    const auto [dx, mode] = inputs[0].grad_slot();
-    if (mode == GradMode::skip) return;
-    const auto copy = [m = mode](auto d, auto s) {
-      for (std::int64_t i = 0; i < d.len; ++i) {
-        const float v = to_f32(s[i]) + (m == GradMode::add ? to_f32(d[i]) : 0.0f);
-        d[i] = from_f32<std::remove_reference_t<decltype(d[i])>>(v);
-      }
-    };
-    dy.dtype() == DType::f32 ? copy(dx.span<float>(), dy.cspan<float>()) : copy(dx.span<bf16>(), dy.cspan<bf16>());
+    Tensor::GradSlot dx = inputs[0].grad_slot();
+    if (dx.mode == GradMode::skip) return;
+    if (dx.mode == GradMode::write) return dx.buffer.copy_from(Tensor::view(dy, 0, dx.buffer.shape()));
+    // What is used by others too: no model does that, and the engine has no kernels. Through the host.
+    std::vector<float> sum = dx.buffer.to_host();
+    const std::vector<float> more = dy.to_host();
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += more[i];
+    dx.buffer.copy_from_host(sum);
   }
 };
 }  // namespace
@@ -277,7 +291,10 @@ void Tensor::backward_walk(bool hooks) {
     const std::shared_ptr<Node> node = std::move(t.impl_->node);  // frees what forward saved as we go
     t.impl_->node = nullptr;
     BF_CHECK(t.impl_->grad_written, "no gradient reached the output of ", node->name());
-    node->backward(t.impl_->grad);
+    {
+      const ProfilerRange range(context(), node->name());
+      node->backward(t.impl_->grad);
+    }
     t.zero_grad();  // gradients of intermediate results die here; leaves keep theirs
     for (Tensor& in : node->inputs) {
       if (!in.impl_) continue;

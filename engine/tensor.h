@@ -74,7 +74,9 @@ class Tensor {
   std::int64_t numel() const { return shape().numel(); }
   std::vector<float> to_host() const;  // f32, bf16, i32 and u8 alike; waits for the device: keep out of the loop
   float item() const;                  // the same for one element
-  void copy_from_host(std::span<const float>);  // overwrites the data (f32, bf16)
+  void copy_from_host(std::span<const float>);  // overwrites the data (f32, bf16); does not wait for the device
+  void copy_from(const Tensor&);                // the same from a tensor of the same context, shape and dtype
+  void set_to_zero();
   bool shares_memory_with(const Tensor&) const;
 
   // ---- precision. A parameter is an f32 master; matrix products read it through as(), which answers with the master
@@ -82,7 +84,8 @@ class Tensor {
   void set_compute_copy(const Tensor& copy);
   Tensor as(DType) const;
 
-  // ---- hand to a kernel. Throws if T is not this tensor's dtype.
+  // ---- hand to a kernel. Throws if T is not this tensor's dtype. On a GPU this is device memory, which the host must not
+  // touch: host code reads and writes through to_host(), copy_from_host() and engine/host_values.h.
   template <class T = float>
   Span<T> span() const {
     return {static_cast<T*>(raw(dtype_of<T>())), numel()};

@@ -107,6 +107,7 @@ ConvNeXtV2::ConvNeXtV2(const ConvNeXtV2Config& c, const ParameterSet& p, const s
 
 PackedWeights ConvNeXtV2::pack(DType compute) const {
   PackedWeights packed;
+  if (stem_conv_.weight.context().on_gpu()) return PackedWeights(std::size_t(config_.blocks()));  // the CPU's products alone are packed for
   for (const Stage& stage : stages_)
     for (const auto& p : stage.blocks) packed.push_back(fn::pack_block(p, compute));
   return packed;

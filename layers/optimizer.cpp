@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/host_values.h"
 #include "kernels/adamw/adamw.h"
 #include "kernels/ema/ema.h"
 #include "kernels/grad_norm/grad_norm.h"
@@ -13,7 +14,9 @@ namespace bonafide {
 namespace {
 
 Tensor arena(ParameterSet& p) { return Tensor::zeros(p.context(), {p.arena_size()}, DType::f32, "optimizer"); }
-StoredArray stored(const char* name, const Tensor& t) { return stored_array<float>(name, {t.numel()}, t.cspan<float>()); }
+void read(const SafetensorsFile& file, const char* name, const Tensor& t) {
+  write_values(t, [&](Span<float> values) { file.read<float>(name, values); });
+}
 
 }  // namespace
 
@@ -49,28 +52,34 @@ double Optimizer::step(double learning_rate) {
 }
 
 std::vector<StoredArray> Optimizer::state() const {
-  std::vector<StoredArray> r{stored("optimizer.first", first_)};
-  if (second_) r.push_back(stored("optimizer.second", second_));
+  std::vector<StoredArray> r{stored_tensor("optimizer.first", first_)};
+  if (second_) r.push_back(stored_tensor("optimizer.second", second_));
   return r;
 }
 void Optimizer::restore(const SafetensorsFile& file, std::int64_t steps) {
-  file.read<float>("optimizer.first", first_.span<float>());
-  if (second_) file.read<float>("optimizer.second", second_.span<float>());
+  read(file, "optimizer.first", first_);
+  if (second_) read(file, "optimizer.second", second_);
   steps_ = steps;
 }
 
 Ema::Ema(ParameterSet& parameters, double decay) : parameters_(&parameters), decay_(decay), average_(arena(parameters)) {
-  average_.copy_from_host(parameters.values().to_host());
+  average_.copy_from(parameters.values());
 }
 void Ema::update() {
   kernels::cpu::ema({.e = average_.span<float>(), .p = parameters_->values().cspan<float>(), .decay = decay_});
 }
 void Ema::swap() {
-  const auto a = average_.span<float>(), p = parameters_->values().span<float>();
-  std::swap_ranges(a.begin(), a.end(), p.begin());
+  Tensor current = parameters_->values();
+  if (current.context().on_gpu()) {
+    Tensor kept = Tensor::empty(current.context(), current.shape(), DType::f32, "optimizer");
+    kept.copy_from(current), current.copy_from(average_), average_.copy_from(kept);
+  } else {
+    const auto a = average_.span<float>(), p = current.span<float>();
+    std::swap_ranges(a.begin(), a.end(), p.begin());
+  }
   parameters_->refresh_compute_copies();
 }
-std::vector<StoredArray> Ema::state() const { return {stored("ema", average_)}; }
-void Ema::restore(const SafetensorsFile& file) { file.read<float>("ema", average_.span<float>()); }
+std::vector<StoredArray> Ema::state() const { return {stored_tensor("ema", average_)}; }
+void Ema::restore(const SafetensorsFile& file) { read(file, "ema", average_); }
 
 }  // namespace bonafide

@@ -1,8 +1,7 @@
 // layers/parameters.cpp
 #include "layers/parameters.h"
 
-#include <algorithm>
-
+#include "engine/host_values.h"
 #include "engine/philox.h"
 #include "engine/parallel.h"
 
@@ -42,18 +41,20 @@ const Tensor& ParameterSet::operator[](const std::string& name) const {
 }
 
 void ParameterSet::initialise(std::uint64_t seed) {
-  parallel_for(std::int64_t(parameters_.size()), [&](std::int64_t i) {
-    const Parameter& p = parameters_[std::size_t(i)];
-    Random random(seed, p.spec.name);
-    for (float& v : p.value.span<float>()) v = p.spec.init == Init::truncated_normal ? 0.02f * random.truncated_normal()
-                                             : p.spec.init == Init::ones             ? 1.0f
-                                                                                     : 0.0f;
+  write_values(values_, [&](Span<float> arena) {
+    parallel_for(std::int64_t(parameters_.size()), [&](std::int64_t i) {
+      const Parameter& p = parameters_[std::size_t(i)];
+      Random random(seed, p.spec.name);
+      for (float& v : arena.slice(p.offset, p.spec.shape.numel()))
+        v = p.spec.init == Init::truncated_normal ? 0.02f * random.truncated_normal() : p.spec.init == Init::ones ? 1.0f : 0.0f;
+    });
   });
   refresh_compute_copies();
 }
 
 void ParameterSet::refresh_compute_copies() {
   if (!compute_) return;
+  if (ctx_.on_gpu()) return compute_.copy_from_host(values_.to_host());
   const auto from = values_.cspan<float>();
   const auto to = compute_.span<bf16>();
   parallel_ranges(from.len, 1 << 16, [&](std::int64_t b, std::int64_t e) {
@@ -67,10 +68,7 @@ void ParameterSet::zero_grad() {
 
 void ParameterSet::complete_gradients() {
   for (auto& p : parameters_)
-    if (!p.value.grad_written()) {
-      const auto slot = p.value.grad_slot();
-      std::fill(slot.span<float>().begin(), slot.span<float>().end(), 0.0f);
-    }
+    if (!p.value.grad_written()) p.value.grad_slot().buffer.set_to_zero();
 }
 
 std::vector<kernels::ElementRange> ParameterSet::ranges_without_decay() const {

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <set>
 
+#include "engine/host_values.h"
+
 namespace bonafide {
 namespace {
 
@@ -74,18 +76,19 @@ WeightReport load_weights(ParameterSet& parameters, const WeightFile& file, cons
       report.unexpected.push_back(a.name);
       continue;
     }
-    Tensor value = parameters[name];
+    const Tensor value = parameters[name];
     if (without_ones(a.shape, int(a.shape.size())) != without_ones(value.shape(), value.shape().rank()))
       throw Error(str(file.description(), ": ", a.name, " has shape ", shape_text(a.shape), ", the model expects ",
                       value.shape().str()));
     if (!seen.insert(name).second) throw Error(str(file.description(), ": two tensors are ", name, " (the second: ", a.name, ")"));
-    file.read(i, value.span<float>());
+    write_values(value, [&](Span<float> values) { file.read(i, values); });
     report.loaded.push_back(name);
   }
   for (const auto& p : parameters.all())
     if (starts_with(p.spec.name, prefix) && !seen.count(p.spec.name)) report.missing.push_back(p.spec.name);
   for (const std::string& name : report.loaded) {
-    const auto values = parameters[name].cspan<float>();
+    const HostValues copy(parameters[name]);
+    const auto values = copy.span();
     if (const auto bad = std::find_if_not(values.begin(), values.end(), [](float v) { return std::isfinite(v); }); bad != values.end())
       throw Error(str(file.description(), ": ", name, ": element ", bad - values.begin(), " of ", values.len, " is ", *bad,
                       ", no finite number; weights of a training that went wrong?"));
@@ -108,11 +111,17 @@ void load_strict(ParameterSet& parameters, const WeightFile& file) {
 }
 
 std::vector<StoredArray> stored_parameters(const ParameterSet& parameters) {
+  return stored_parameters(parameters, parameters.values());
+}
+std::vector<StoredArray> stored_parameters(const ParameterSet& parameters, const Tensor& arena) {
+  const StoredArray whole = stored_tensor("arena", arena);
   std::vector<StoredArray> arrays;
   for (const auto& p : parameters.all()) {
-    std::vector<std::int64_t> shape;
-    for (int i = 0; i < p.spec.shape.rank(); ++i) shape.push_back(p.spec.shape[i]);
-    arrays.push_back(stored_array<float>(p.spec.name, std::move(shape), p.value.cspan<float>()));
+    StoredArray a = whole;
+    a.name = p.spec.name, a.shape.clear();
+    for (int i = 0; i < p.spec.shape.rank(); ++i) a.shape.push_back(p.spec.shape[i]);
+    a.bytes = whole.bytes.subspan(std::size_t(p.offset) * sizeof(float), std::size_t(p.spec.shape.numel()) * sizeof(float));
+    arrays.push_back(std::move(a));
   }
   return arrays;
 }

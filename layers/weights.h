@@ -30,7 +30,9 @@ WeightReport load_backbone(ParameterSet&, const WeightFile&);
 // A whole detector: exactly the model's parameters, no more and no less.
 void load_strict(ParameterSet&, const WeightFile&);
 
-// The parameters as arrays to store, in their order, under their own names.
+// The parameters as arrays to store, in their order, under their own names; or, laid out as the masters are, those of
+// another arena (averaged weights).
 std::vector<StoredArray> stored_parameters(const ParameterSet&);
+std::vector<StoredArray> stored_parameters(const ParameterSet&, const Tensor& arena);
 
 }  // namespace bonafide

@@ -15,6 +15,7 @@
 #include "data/images/decode.h"
 #include "data/images/simulate.h"
 #include "engine/digest.h"
+#include "engine/host_values.h"
 #include "layers/functional/cutmix.h"
 #include "layers/functional/normalize.h"
 #include "layers/non_finite.h"
@@ -214,6 +215,7 @@ Tensor Trainer::labels_and_input(const Batch& b, Tensor& x, DType compute) const
 
 StepResult Trainer::step() {
   const Batch b = next_batch();
+  ctx_.allocator().begin_batch(std::int64_t(b.rows.size()));
   Tensor x;
   const Tensor labels = labels_and_input(b, x, model_->compute());
   ParameterSet& parameters = model_->parameters();
@@ -299,12 +301,8 @@ Checkpoint Trainer::checkpoint() const {
   c.model = stored_parameters(model_->parameters());
   c.state = optimizer_->state();
   if (ema_) {  // the model file holds what evaluation uses; the weights that training goes on from are state
-    const Tensor& current = model_->parameters().values();
-    c.state.push_back(stored_array<float>("current", {current.numel()}, current.cspan<float>()));
-    for (std::size_t i = 0; i < c.model.size(); ++i) {
-      const auto& p = model_->parameters().all()[i];
-      c.model[i].bytes = std::as_bytes(std::span(ema_->average().cspan<float>().ptr + p.offset, std::size_t(p.value.numel())));
-    }
+    c.state.push_back(stored_tensor("current", model_->parameters().values()));
+    c.model = stored_parameters(model_->parameters(), ema_->average());
     for (auto& a : ema_->state()) c.state.push_back(a);
   }
   nlohmann::json state{{"step", next_step_}, {"best_step", best_step}, {"config", nlohmann::json::parse(config_json(config_))}};
@@ -317,7 +315,7 @@ void Trainer::restore(const LoadedCheckpoint& c) {
   const auto state = nlohmann::json::parse(c.state_json);
   load_strict(model_->parameters(), c.model);
   if (ema_) {
-    c.state.read<float>("current", model_->parameters().values().span<float>());
+    write_values(model_->parameters().values(), [&](Span<float> values) { c.state.read<float>("current", values); });
     model_->parameters().refresh_compute_copies();
     ema_->restore(c.state);
   }

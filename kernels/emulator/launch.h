@@ -6,6 +6,7 @@
 
 #include "engine/device.h"
 #include "kernels/emulator/emulator.h"
+#include "kernels/emulator/gpu.h"
 
 namespace bonafide::simt {
 
@@ -21,13 +22,14 @@ Emulation& emulation();
 // What was asked of the emulated GPU since the last reset.
 struct LaunchCount {
   std::int64_t launches = 0;
+  std::int64_t runs = 0;  // of them: not in Mode::count
   double bytes = 0;  // of the arrays that were named, each once
 };
 std::map<std::string, LaunchCount>& launch_counts();
 
 class Launch {
  public:
-  Launch(const char*, Stream) {}
+  Launch(const char*, Stream stream) : stream_(stream) {}
 
   template <class Kernel, class Args>
   void operator()(Kernel, const Args& args) const {
@@ -35,9 +37,19 @@ class Launch {
     if (shape.grid.x * shape.grid.y == 0) return;
     LaunchCount& count = launch_counts()[Kernel::kName];
     ++count.launches;
-    for_each_array(args, [&](const char*, auto span) { count.bytes += double(span.len) * sizeof(*span.ptr); });
-    if (emulation().mode == Emulation::Mode::watch) Emulator(emulation().schedule)(Kernel(), args);
+    for_each_array(args, [&](const char* name, auto span) {
+      count.bytes += double(span.len) * sizeof(*span.ptr);
+      if (stream_.handle) check_on_device(Kernel::kName, name, span.ptr, std::size_t(span.len) * sizeof(*span.ptr));
+    });
+    catch_up(stream_);
+    if (emulation().mode == Emulation::Mode::count) return;
+    ++count.runs;
+    const DeviceAccess access;
+    Emulator(emulation().schedule)(Kernel(), args);
   }
+
+ private:
+  Stream stream_;  // null: the arrays may be the test's own
 };
 
 }  // namespace bonafide::simt

@@ -183,6 +183,67 @@ TEST_CASE("allocator: a steady loop stops asking the system, names are kept apar
   small.release(p, 1000, "weights");
 }
 
+TEST_CASE("allocator: exhaustion names the batch size that would fit") {
+  struct Limited : MemorySource {  // 1 MiB
+    std::unique_ptr<MemorySource> real = host_memory();
+    std::size_t left = 1 << 20;
+    void* allocate(std::size_t n) override { return n <= left ? (left -= n, real->allocate(n)) : nullptr; }
+    void release(void* p, std::size_t n) noexcept override { real->release(p, n), left += n; }
+    std::size_t free_bytes() override { return left; }
+  };
+  Context ctx({}, std::make_shared<CachingAllocator>(std::make_unique<Limited>()));
+  const Tensor weights = Tensor::zeros(ctx, {50000}, DType::f32, "parameter");
+  const auto batch = [&](std::int64_t images) {
+    ctx.allocator().begin_batch(images);
+    const Tensor a = Tensor::empty(ctx, {images, 700}), b = Tensor::empty(ctx, {images, 900}), c = Tensor::empty(ctx, {images, 400});
+  };
+  const auto message = [&](std::int64_t images) {
+    try {
+      batch(images);
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  // Nothing is known but what this batch had taken: weights 0.19 MiB, then 100 images of 2800 and 3600 bytes, in size
+  // classes, and 1600 bytes that were missing.
+  const std::string first = message(200);
+  CHECK(first.find("needs at least ") != first.npos);
+  CHECK(first.find("at most a batch size of ") != first.npos);
+  batch(10);
+  const std::string then = message(200);
+  const auto at = then.find(", a batch size of ");
+  REQUIRE_MESSAGE(at != then.npos, then);
+  const std::int64_t fits = std::stoll(then.substr(at + 18));
+  CHECK(fits >= 80);  // (1 MiB - 0.2 MB) / 8000 bytes is 106; size classes may cost an eighth, twice
+  CHECK(fits <= 106);
+  CHECK(message(fits) == "");
+  CHECK(message(120) != "");
+  // Not even one, and nobody has spoken of batches.
+  ctx.allocator().begin_batch(1);
+  expect_throw("not one image would fit", [&] { Tensor::empty(ctx, {1 << 20}); });
+  ctx.allocator().begin_batch(0);
+  try {
+    Tensor::empty(ctx, {1 << 20});
+    CHECK(false);
+  } catch (const Error& e) {
+    CHECK(std::string(e.what()).find("batch") == std::string::npos);
+  }
+}
+
+TEST_CASE("context: a GPU that is not there is explained") {
+  expect_throw("no GPU can be used: this build has no CUDA", [] { Context ctx({Device::cuda, 0}); });
+  Context ctx;
+  CHECK(!ctx.on_gpu());
+  ctx.synchronize(), ctx.use_in_this_thread();  // nothing to do
+  Tensor a = Tensor::full(ctx, {3}, 2), b = Tensor::zeros(ctx, {3});
+  b.copy_from(a);
+  a.set_to_zero();
+  CHECK(b.to_host() == std::vector<float>(3, 2.0f));
+  CHECK(a.to_host() == std::vector<float>(3, 0.0f));
+  expect_throw("[3] f32 into [2] f32", [&] { Tensor::zeros(ctx, {2}).copy_from(a); });
+}
+
 TEST_CASE("allocator: size classes waste at most an eighth") {
   for (std::size_t n : {1u, 256u, 257u, 4096u, 5000u, 1u << 20, (1u << 20) + 1, 123456789u}) {
     const std::size_t c = CachingAllocator::size_class(n);

@@ -34,7 +34,7 @@ inline constexpr bool kCuda = false, kEmulated = false;
 #endif
 
 // Where layers are tested.
-inline Device device() { return {Device::cpu}; }
+inline Device device() { return {kCuda ? Device::cuda : Device::cpu}; }
 
 // Runs a comparison with the reference once for every text that may differ: each instruction set on the CPU, each order of
 // threads in the emulator.

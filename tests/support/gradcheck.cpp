@@ -16,12 +16,11 @@ struct WeightedSumNode final : Node {
     const auto slot = inputs[0].grad_slot();
     if (slot.mode == GradMode::skip) return;
     const float s = dy.item();
-    const auto fill = [&](auto d) {
-      for (std::int64_t i = 0; i < d.len; ++i)
-        d[i] = from_f32<std::remove_cvref_t<decltype(d[i])>>((slot.mode == GradMode::add ? to_f32(d[i]) : 0.0f) +
-                                                           s * w[std::size_t(i)]);
-    };
-    slot.buffer.dtype() == DType::f32 ? fill(slot.span<float>()) : fill(slot.span<bf16>());
+    Tensor d = slot.buffer;
+    std::vector<float> values(w.size(), 0.0f);
+    if (slot.mode == GradMode::add) values = d.to_host();
+    for (std::size_t i = 0; i < w.size(); ++i) values[i] += s * w[i];
+    d.copy_from_host(values);
   }
 };
 

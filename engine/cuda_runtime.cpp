@@ -1,0 +1,147 @@
+// engine/cuda_runtime.cpp — the CUDA runtime of a build with CUDA. BF_CUDA_ARCHITECTURES comes from cmake/cuda.cmake: what
+// nvcc compiled the kernels for.
+#include "engine/cuda_runtime.h"
+
+#include <cstdlib>
+
+#include "engine/cuda_check.h"
+
+namespace bonafide::cuda {
+namespace {
+
+cudaStream_t raw(Stream s) { return static_cast<cudaStream_t>(s.handle); }
+cudaEvent_t raw(Event e) { return static_cast<cudaEvent_t>(e.handle); }
+
+// Whether the program holds code for a device: "90a" runs on 9.0 alone, "80" on 8.0 and, compiled by the driver, on all
+// newer ones, "80-real" on 8.0 and later of major 8. Lists are separated by commas; a word such as "all" holds for all.
+bool holds_code_for(int major, int minor) {
+  const int device = 10 * major + minor;
+  std::istringstream list(BF_CUDA_ARCHITECTURES);
+  for (std::string one; std::getline(list, one, ',');) {
+    char* end = nullptr;
+    const int built = int(std::strtol(one.c_str(), &end, 10));
+    const std::string rest = end;
+    if (built == 0) return true;
+    if (rest.starts_with("a") ? device == built
+        : rest == "-real"     ? device / 10 == built / 10 && device >= built
+                              : device >= built)
+      return true;
+  }
+  return false;
+}
+
+// The devices that the runtime sees must all be usable: their numbers are then the runtime's own, which
+// CUDA_VISIBLE_DEVICES chooses and orders.
+struct Found {
+  int count = 0;
+  std::string why_none;
+};
+const Found& found() {
+  static const Found f = [] {
+    Found r;
+    const cudaError_t e = cudaGetDeviceCount(&r.count);
+    if (e != cudaSuccess) {
+      (void)cudaGetLastError();
+      int driver = 0, runtime = 0;
+      (void)cudaDriverGetVersion(&driver), (void)cudaRuntimeGetVersion(&runtime);
+      const auto version = [](int v) { return str(v / 1000, ".", v % 1000 / 10); };
+      r.why_none = driver == 0        ? "no NVIDIA driver is installed"
+                   : driver < runtime ? str("the NVIDIA driver is made for CUDA ", version(driver),
+                                            ", this program needs one for CUDA ", version(runtime))
+                                      : str("CUDA reports: ", cudaGetErrorString(e));
+      r.count = 0;
+      return r;
+    }
+    if (r.count == 0) r.why_none = "the NVIDIA driver sees no GPU";
+    for (int i = 0; i < r.count; ++i) {
+      const Properties p = properties(i);
+      if (holds_code_for(p.major, p.minor)) continue;
+      r.why_none = str("GPU ", i, " (", p.name, ") has compute capability ", p.major, ".", p.minor,
+                       ", this program holds code for ", BF_CUDA_ARCHITECTURES,
+                       "; choose others with CUDA_VISIBLE_DEVICES or build with -DCMAKE_CUDA_ARCHITECTURES=", p.major, p.minor);
+      r.count = 0;
+    }
+    return r;
+  }();
+  return f;
+}
+
+}  // namespace
+
+int device_count() {
+  try {
+    return found().count;
+  } catch (const Error&) {
+    return 0;
+  }
+}
+std::string why_no_device() {
+  try {
+    return found().why_none;
+  } catch (const Error& e) {
+    return e.what();
+  }
+}
+Properties properties(int device) {
+  cudaDeviceProp p{};
+  BF_CUDA(cudaGetDeviceProperties(&p, device));
+  return {p.name, p.major, p.minor, p.multiProcessorCount, p.totalGlobalMem};
+}
+std::size_t free_bytes() {
+  std::size_t free = 0, total = 0;
+  BF_CUDA(cudaMemGetInfo(&free, &total));
+  return free;
+}
+void set_device(int device) { BF_CUDA(cudaSetDevice(device)); }
+
+void* allocate(std::size_t bytes) {
+  void* p = nullptr;
+  const cudaError_t e = cudaMalloc(&p, bytes);
+  if (e == cudaErrorMemoryAllocation) return (void)cudaGetLastError(), nullptr;
+  cuda_check(e, "cudaMalloc", __FILE__, __LINE__);
+  return p;
+}
+// Nothing can be done about errors here, and a process that is ending may have lost its driver already.
+void release(void* p) noexcept { (void)cudaFree(p); }
+void* allocate_pinned(std::size_t bytes) {
+  void* p = nullptr;
+  BF_CUDA(cudaHostAlloc(&p, bytes, cudaHostAllocDefault));
+  return p;
+}
+void release_pinned(void* p) noexcept { (void)cudaFreeHost(p); }
+
+Stream make_stream() {
+  cudaStream_t s = nullptr;
+  BF_CUDA(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+  return {s};
+}
+void destroy(Stream s) noexcept { (void)cudaStreamDestroy(raw(s)); }
+void synchronize(Stream s) { BF_CUDA(cudaStreamSynchronize(raw(s))); }
+
+Event make_event() {
+  cudaEvent_t e = nullptr;
+  BF_CUDA(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
+  return {e};
+}
+void destroy(Event e) noexcept { (void)cudaEventDestroy(raw(e)); }
+void record(Event e, Stream s) { BF_CUDA(cudaEventRecord(raw(e), raw(s))); }
+void wait(Stream s, Event e) { BF_CUDA(cudaStreamWaitEvent(raw(s), raw(e), 0)); }
+void synchronize(Event e) { BF_CUDA(cudaEventSynchronize(raw(e))); }
+
+void copy_to_device(void* to, const void* from, std::size_t bytes, Stream s) {
+  BF_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, raw(s)));
+}
+void copy_to_host(void* to, const void* from, std::size_t bytes, Stream s) {
+  BF_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, raw(s)));
+}
+void copy_on_device(void* to, const void* from, std::size_t bytes, Stream s) {
+  BF_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, raw(s)));
+}
+void set_bytes(void* p, unsigned char value, std::size_t bytes, Stream s) {
+  BF_CUDA(cudaMemsetAsync(p, value, bytes, raw(s)));
+}
+
+void push_range(const char* name) noexcept { nvtxRangePushA(name); }
+void pop_range() noexcept { nvtxRangePop(); }
+
+}  // namespace bonafide::cuda
