@@ -8,15 +8,14 @@ namespace bonafide {
 namespace {
 
 constexpr std::size_t kAlign = 256;
-constexpr std::size_t kLargestPiece = std::size_t(64) << 20;  // longer uploads are cut
 constexpr std::size_t kSmallThings = std::size_t(1) << 20;    // room for labels and the like beside the images
 constexpr std::size_t kDownloadBytes = std::size_t(4) << 20;
 constexpr const char* kName = "staging";
 
 }  // namespace
 
-Staging::Staging(Stream compute, CachingAllocator& allocator)
-    : compute_(compute), copy_(cuda::make_stream()), allocator_(allocator) {}
+Staging::Staging(Stream compute, CachingAllocator& allocator, std::size_t largest_piece)
+    : compute_(compute), copy_(cuda::make_stream()), allocator_(allocator), largest_piece_(largest_piece) {}
 
 Staging::~Staging() {
   try {
@@ -78,8 +77,8 @@ std::size_t Staging::reserve(std::size_t bytes) {
 }
 
 void Staging::upload(void* to, const void* from, std::size_t bytes) {
-  for (std::size_t done = 0; done < bytes; done += kLargestPiece) {
-    const std::size_t n = std::min(bytes - done, kLargestPiece), room = ceil_div(n, kAlign) * kAlign;
+  for (std::size_t done = 0; done < bytes; done += largest_piece_) {
+    const std::size_t n = std::min(bytes - done, largest_piece_), room = ceil_div(n, kAlign) * kAlign;
     const std::size_t at = reserve(room);
     std::memcpy(pinned_ + at, static_cast<const char*>(from) + done, n);
     const Piece piece{at, at + room, event(), event()};

@@ -18,8 +18,9 @@ namespace bonafide {
 
 class Staging {
  public:
-  // Device memory for the ring comes from the allocator. Both must outlive this object.
-  Staging(Stream compute, CachingAllocator&);
+  // Device memory for the ring comes from the allocator. Both must outlive this object. Longer uploads are cut into
+  // pieces of at most `largest_piece` bytes.
+  Staging(Stream compute, CachingAllocator&, std::size_t largest_piece = std::size_t(64) << 20);
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -42,6 +43,7 @@ class Staging {
 
   Stream compute_, copy_;
   CachingAllocator& allocator_;
+  std::size_t largest_piece_;
   char *pinned_ = nullptr, *device_ = nullptr, *download_ = nullptr;
   std::size_t bytes_ = 0, next_ = 0, largest_ = 0;
   std::deque<Piece> pieces_;  // in use, oldest first

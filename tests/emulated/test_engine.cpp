@@ -7,6 +7,7 @@
 #include "engine/host_values.h"
 #include "engine/staging.h"
 #include "kernels/emulator/launch.h"
+#include "kernels/gelu/gelu.h"
 #include "layers/functional/gelu.h"
 #include "layers/functional/layer_norm.h"
 #include "layers/optimizer.h"
@@ -35,7 +36,7 @@ void for_each_stream_order(const std::function<void()>& f) {
   simt::EmulatedGpu& gpu = simt::emulated_gpu();
   for (const Order order : {Order::late, Order::soon}) gpu.order = order, f();
   gpu.order = Order::random;
-  for (unsigned seed = 1; seed <= 5; ++seed) gpu.seed = seed, f();
+  for (unsigned seed = 1; seed <= 3; ++seed) gpu.seed = seed, f();
 }
 
 std::vector<float> counted(std::int64_t n, float first) {
@@ -92,7 +93,7 @@ TEST_CASE("cuda engine: uploads neither overtake nor fall behind") {
     Context ctx(device());
     std::vector<std::pair<Tensor, std::vector<float>>> kept;
     for (int i = 0; i < 60; ++i) {
-      const std::int64_t n = i == 20 ? 300000 : i % 7 == 3 ? 100000 + i : 10 + 37 * i;
+      const std::int64_t n = i == 20 ? 150000 : i % 7 == 3 ? 100000 + i : 10 + 37 * i;
       auto v = counted(n, float(i));
       const Tensor t = Tensor::from_host(ctx, {n}, v);
       std::fill(v.begin(), v.end(), -1.0f);  // the caller's memory is its own again
@@ -105,12 +106,22 @@ TEST_CASE("cuda engine: uploads neither overtake nor fall behind") {
   });
 }
 
-TEST_CASE("cuda engine: an upload larger than a piece of the ring is cut, a download too") {
-  Context ctx(device());
-  const std::int64_t n = (std::int64_t(70) << 20) / 4 + 3;
-  const auto v = counted(n, 1);
-  const Tensor t = Tensor::from_host(ctx, {n}, v);
-  CHECK(t.to_host() == v);
+TEST_CASE("cuda engine: an upload larger than a piece of the ring is cut, a long download too") {
+  Stream compute = cuda::make_stream();
+  CachingAllocator allocator(device_memory(0));
+  {
+    Staging staging(compute, allocator, 300000);
+    const auto v = counted(1100000, 1);
+    const std::size_t bytes = v.size() * sizeof(float);  // of 15 pieces and of a download's two
+    std::vector<float> back(v.size());
+    void* p = allocator.allocate(bytes, "images");
+    staging.upload(p, v.data(), bytes);
+    staging.download(back.data(), p, bytes);
+    CHECK(back == v);
+    CHECK(staging.ring_bytes() < std::size_t(2) << 20);
+    allocator.release(p, bytes, "images");
+  }
+  cuda::destroy(compute);
 }
 
 // While kernels of the compute stream have not even begun, a batch is already on the device. In the emulator: an upload

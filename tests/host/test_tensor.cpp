@@ -1,5 +1,6 @@
 // tests/host/test_tensor.cpp — handles, views, the allocator, and the backward walk.
 #include "engine/autograd.h"
+#include "engine/cuda_runtime.h"
 #include "engine/philox.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/support.h"
@@ -232,7 +233,10 @@ TEST_CASE("allocator: exhaustion names the batch size that would fit") {
 }
 
 TEST_CASE("context: a GPU that is not there is explained") {
-  expect_throw("no GPU can be used: this build has no CUDA", [] { Context ctx({Device::cuda, 0}); });
+  const int there = cuda::device_count();
+  CHECK((there == 0) == !cuda::why_no_device().empty());
+  expect_throw(there == 0 ? "no GPU can be used: " + cuda::why_no_device() : str("there is no GPU ", there),
+               [&] { Context ctx({Device::cuda, there}); });
   Context ctx;
   CHECK(!ctx.on_gpu());
   ctx.synchronize(), ctx.use_in_this_thread();  // nothing to do
