@@ -66,7 +66,7 @@ cmd_check() {
   failed=0
   describe | tee "$results/machine.txt"
   build test_device
-  CUDA_LAUNCH_BLOCKING=1 build/gpu/tests/test_device 2>&1 | tee "$results/check.log" | grep -vE '^\[doctest\]|^=+$' || failed=1
+  build/gpu/tests/test_device 2>&1 | tee "$results/check.log" | grep -vE '^\[doctest\]|^=+$' || failed=1
   if command -v compute-sanitizer >/dev/null; then
     sanitize memcheck '*matches the double reference*'
     sanitize racecheck '*matches the double reference*'

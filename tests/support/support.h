@@ -13,7 +13,28 @@
 #include "engine/base.h"
 #include "engine/bf16.h"
 
+#ifdef BF_TEST_DEVICE
+#include "engine/cuda_runtime.h"
+#endif
+
 namespace bonafide::test {
+
+#ifdef BF_TEST_DEVICE
+// Host memory that a GPU reaches under the same address: kernels of the device tier work on what the test writes and reads.
+template <class T>
+struct TestAllocator {
+  using value_type = T;
+  TestAllocator() = default;
+  template <class U>
+  TestAllocator(const TestAllocator<U>&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(cuda::allocate_pinned(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t) { cuda::release_pinned(p); }
+  friend bool operator==(TestAllocator, TestAllocator) { return true; }
+};
+#else
+template <class T>
+using TestAllocator = std::allocator<T>;
+#endif
 
 // The seed of the whole run: fixed by default, BF_SEED=random (or a number) to explore; printed by main.
 inline unsigned seed() {
@@ -68,7 +89,7 @@ class Buffer {
   static constexpr int kGuard = 64;
   static constexpr float kCanary = 12345.678f;
   std::int64_t n_;
-  std::vector<T> v_;
+  std::vector<T, TestAllocator<T>> v_;
 };
 
 // |got - want| <= atol + rtol * |want| everywhere; reports the worst element, and a NaN is always the worst.

@@ -1,0 +1,26 @@
+// apps/common/device.h — which device a command computes on, and in which precision, from what the user asked for.
+#pragma once
+#include <string>
+
+#include "engine/device.h"
+#include "engine/tensor.h"
+
+namespace bonafide {
+
+struct ChosenDevice {
+  Device device;
+  std::string words;  // for the banner: "GPU 0 (NVIDIA H200)", "CPU (no GPU can be used: no NVIDIA driver is installed)"
+};
+// device: auto (a usable GPU, else the CPU), cpu or cuda; gpus: "" or the number of one GPU, which means cuda. What is asked
+// for by name and cannot be used is a UsageError that says why.
+ChosenDevice choose_device(const std::string& device, const std::string& gpus);
+
+struct ChosenPrecision {
+  DType compute = DType::f32;  // of activations and matrix products
+  bool tf32 = false;           // f32 products by the GPU's tf32 units
+  std::string name;            // f32, tf32, bf16
+};
+// auto is bf16 on a GPU and f32 on the CPU. tf32 is the GPU's: a UsageError on the CPU.
+ChosenPrecision choose_precision(const std::string& precision, Device);
+
+}  // namespace bonafide
