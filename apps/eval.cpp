@@ -6,6 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/common/command_line.h"
+#include "apps/common/device.h"
 #include "apps/common/scoring.h"
 #include "data/augment.h"
 #include "data/csv.h"
@@ -23,7 +24,7 @@ namespace {
 
 struct Options {
   std::string checkpoint, protocol, manifest, split, root_dir, bbox_csv, output = "submission.txt", backbone = "convnextv2_tiny";
-  std::string scores, report_dir, contact_sheet, precision = "f32";
+  std::string scores, report_dir, contact_sheet, device = "auto", gpus, precision = "f32";
   int proj_dim = 128, batch_size = 32, num_workers = -1, image_size = 224;
   double threshold = 0;
   bool no_zip = false, has_threshold = false;
@@ -48,7 +49,9 @@ std::optional<Options> parse(int argc, char** argv) {
   auto* threshold = app.add_option("--threshold", o.threshold, "attack from this score on; default: the model file's, else this set's EER");
   app.add_option("--batch-size", o.batch_size, "images")->capture_default_str()->check(CLI::Range(1, 65536));
   app.add_option("--num-workers", o.num_workers, "decoding threads; -1: one per core")->capture_default_str()->check(CLI::Range(-1, 1024));
-  app.add_option("--precision", o.precision, "f32 or bf16")->capture_default_str()->check(CLI::IsMember({"f32", "bf16"}));
+  app.add_option("--device", o.device, "auto takes a usable GPU, else the CPU")->capture_default_str()->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  app.add_option("--gpus", o.gpus, "number of the GPU to use, from 0");
+  app.add_option("--precision", o.precision, "tf32 is a GPU's; auto is bf16 on a GPU")->capture_default_str()->check(CLI::IsMember({"auto", "f32", "tf32", "bf16"}));
   auto* published = app.add_option_group("published", "for weights without this program's metadata");
   published->add_option("--backbone", o.backbone, "architecture")->capture_default_str();
   published->add_option("--proj-dim", o.proj_dim, "width of the projection head")->capture_default_str();
@@ -60,15 +63,18 @@ std::optional<Options> parse(int argc, char** argv) {
 
 // A model file of ours says everything itself; a bare state dict of the published system needs the three options.
 struct Loaded {
+  ChosenDevice device;
+  ChosenPrecision precision;
   Context context;
   std::unique_ptr<PairedModel> model;
   ModelInfo info;
+  Loaded(const ChosenDevice& d, const std::string& p) : device(d), precision(choose_precision(p, d.device)), context(d.device) {}
 };
 std::unique_ptr<Loaded> load(const Options& o) {
   std::filesystem::path file = o.checkpoint;
   if (std::filesystem::is_directory(file)) file = find_checkpoint(file) / "model.safetensors";
-  const DType compute = o.precision == "bf16" ? DType::bf16 : DType::f32;
-  auto l = std::make_unique<Loaded>();
+  auto l = std::make_unique<Loaded>(choose_device(o.device, o.gpus), o.precision);
+  const DType compute = l->precision.compute;
   const WeightFile f(file);
   if (f.metadata().count("bonafide.format")) {
     l->model = load_model(l->context, file, &l->info, compute);
@@ -172,7 +178,7 @@ int run_eval(int argc, char** argv) {
   const auto list = read_list(o);
   for (const std::filesystem::path file : {o.output, o.scores, o.contact_sheet})  // before anything is scored
     if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path());
-  std::fprintf(stderr, "%s", list->summary().c_str());
+  std::fprintf(stderr, "device %s, precision %s\n%s", loaded->device.words.c_str(), loaded->precision.name.c_str(), list->summary().c_str());
   const auto source = std::make_shared<FileImageSource>(o.root_dir);
   const int workers = o.num_workers >= 0 ? o.num_workers : int(std::max(1u, std::thread::hardware_concurrency()));
   const Detector detector(*loaded->model, loaded->info);

@@ -8,6 +8,7 @@
 
 #include "apps/commands.h"
 #include "apps/common/command_line.h"
+#include "apps/common/device.h"
 #include "apps/common/metrics_log.h"
 #include "apps/common/options.h"
 #include "apps/common/progress.h"
@@ -21,7 +22,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> configs, overrides;
-  std::string resume, init_from, name, gpus;
+  std::string resume, init_from, name, device, gpus, precision;
   int threads = 0;
   bool print_config = false, dry_run = false, overfit = false, no_check = false;
 };
@@ -36,13 +37,17 @@ std::optional<Options> parse(int argc, char** argv) {
   app.add_option("--resume", o.resume, "go on in this run folder (or from one of its checkpoints)");
   app.add_option("--init-from", o.init_from, "start from the weights of this model file or published checkpoint");
   app.add_option("--name", o.name, "name of the run folder; default: date, model and size");
-  app.add_option("--gpus", o.gpus, "devices, e.g. 0,1");
+  app.add_option("--device", o.device, "the setting of this name: auto, cpu or cuda");
+  app.add_option("--gpus", o.gpus, "number of the GPU to use, from 0");
+  app.add_option("--precision", o.precision, "the setting of this name: auto, f32, tf32 or bf16");
   app.add_option("--threads", o.threads, "CPU threads of the network; 0: all cores")->check(CLI::Range(0, 1024));
   app.add_flag("--print-config", o.print_config, "print every setting with its origin, and end");
   app.add_flag("--dry-run", o.dry_run, "read everything, run one step and one validation, write nothing");
   app.add_flag("--no-check", o.no_check, "no comparison of the precision with f32 at the start, no search for the layer behind a NaN");
   app.add_flag("--overfit-one-batch", o.overfit, "train on the first batch alone: its loss must vanish");
   if (!parse_words(app, argc, argv)) return std::nullopt;
+  if (!o.device.empty()) o.overrides.push_back("device=" + o.device);
+  if (!o.precision.empty()) o.overrides.push_back("precision=" + o.precision);
   if (!o.resume.empty() && !o.init_from.empty()) throw UsageError("--resume and --init-from exclude each other");
   return o;
 }
@@ -140,13 +145,8 @@ bool harmless(const std::string& change) {
   return false;
 }
 
-void check_device(const TrainConfig& c, const Options& o) {
-  if (c.device == "cuda" || !o.gpus.empty())
-    throw UsageError("this build has no CUDA backend: --gpus and device=cuda cannot be used; device=auto or cpu trains on the CPU");
-}
-
-std::string banner(const Trainer& t, const TrainConfig& c, PairedModel& model) {
-  return str("device CPU (", c.device == "auto" ? "no GPU backend in this build" : "asked for", "), precision ", c.precision,
+std::string banner(const Trainer& t, const TrainConfig& c, PairedModel& model, const ChosenDevice& device) {
+  return str("device ", device.words, ", precision ", choose_precision(c.precision, device.device).name,
              ", score = P(attack)\nmodel ", c.model.model_name, ", ", parameter_count(paired_model_parameters(model.config())),
              " parameters, input ", c.model_input_size, "x", c.model_input_size, "\n", t.data_summary(), t.steps_per_epoch(),
              " steps an epoch, ", t.total_steps(), " in all");
@@ -195,14 +195,14 @@ int run_train(int argc, char** argv) {
     std::fputs(print_config(config).c_str(), stdout);
     return kExitOk;
   }
-  check_device(config.values, o);
+  const ChosenDevice device = choose_device(config.values.device, o.gpus);
   if (o.threads > 0) omp_set_num_threads(o.threads);
 
-  Context ctx;
+  Context ctx(device.device);
   Trainer trainer(ctx, config.values);
   if (!o.init_from.empty()) trainer.init_from(o.init_from);
   if (o.overfit) trainer.overfit_one_batch();
-  const std::string facts = banner(trainer, config.values, trainer.model());
+  const std::string facts = banner(trainer, config.values, trainer.model(), device);
   std::fprintf(stderr, "%s\n", facts.c_str());
   trainer.explain_non_finite(!o.no_check);
   if (o.dry_run) {

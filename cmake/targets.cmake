@@ -174,6 +174,14 @@ function(bonafide_fuzzers)
   endforeach()
 endfunction()
 
+# bench_gpu: only when it is asked for by name (bench/gpu.sh).
+function(bonafide_gpu_benchmark)
+  bonafide_glob(sources bench/gpu/*.cpp)
+  add_executable(bench_gpu EXCLUDE_FROM_ALL ${sources})
+  target_link_libraries(bench_gpu PRIVATE bonafide CUDA::cudart nlohmann_json::nlohmann_json)
+  set_target_properties(bench_gpu PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+endfunction()
+
 function(bonafide_benchmarks)
   bonafide_glob(sources bench/bench_*.cpp)
   if(NOT BONAFIDE_OPENCV)

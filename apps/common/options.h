@@ -32,7 +32,7 @@ struct SpeciesWeight {
 struct TrainConfig {
   std::int64_t seed = 42;
   std::string device = "auto";    // auto, cpu, cuda
-  std::string precision = "f32";  // f32, bf16
+  std::string precision = "auto";  // auto, f32, tf32, bf16
   std::int64_t model_input_size = 224;
   Normalization normalize;
   double cutmix_prob = 0.3, cutmix_alpha = 0.592;

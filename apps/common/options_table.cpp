@@ -19,8 +19,9 @@ std::vector<Option> option_table(TrainConfig& c) {
       {"seed", &c.seed, "names every random stream of the run", at_least(0)},
       {"device", &c.device, "auto takes a usable GPU, else the CPU, and says so; the others are used or refused",
        one_of({"auto", "cpu", "cuda"})},
-      {"precision", &c.precision, "of activations and matrix products; weights, statistics and losses stay f32",
-       one_of({"f32", "bf16"})},
+      {"precision", &c.precision, "of activations and matrix products; weights, statistics and losses stay f32. auto is bf16 on a GPU, f32 on the CPU; "
+       "tf32 is f32 with a GPU's faster products",
+       one_of({"auto", "f32", "tf32", "bf16"})},
       {"model_input_size", &c.model_input_size, "side of the square the network sees, in pixels", between(32, 4096)},
       {"normalize", &c.normalize,
        "pixels as the network sees them: unit is [0, 1] as published, weights is the start weights' own mean and std, "

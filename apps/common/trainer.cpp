@@ -8,8 +8,9 @@
 #include <thread>
 #include <utility>
 
-#include "data/augment.h"
+#include "apps/common/device.h"
 #include "apps/common/scoring.h"
+#include "data/augment.h"
 #include "data/cutmix.h"
 #include "data/metrics/bootstrap.h"
 #include "data/images/decode.h"
@@ -153,7 +154,7 @@ void Trainer::build_model() {
   m.backbone.drop_path = float(config_.model.drop_path);
   if (config_.model.block == "composed") m.backbone.block = fn::BlockImplementation::composed;
   m.projection = config_.loss.supcon_proj_dim;
-  model_ = std::make_unique<PairedModel>(ctx_, m, config_.precision == "bf16" ? DType::bf16 : DType::f32);
+  model_ = std::make_unique<PairedModel>(ctx_, m, choose_precision(config_.precision, ctx_.device()).compute);
   model_->parameters().initialise(std::uint64_t(config_.seed));
 
   info_.architecture = m;

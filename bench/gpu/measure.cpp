@@ -1,6 +1,8 @@
 // bench/gpu/measure.cpp
 #include "bench/gpu/measure.h"
 
+#include <cuda_runtime_api.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -10,17 +12,42 @@
 #include "kernels/matmul/matmul.h"
 
 namespace bonafide::bench {
+namespace {
+
+void must(cudaError_t e) {
+  if (e != cudaSuccess) throw Error(str("CUDA: ", cudaGetErrorString(e)));
+}
+
+class Timer {
+ public:
+  Timer() { must(cudaEventCreate(&start_)), must(cudaEventCreate(&stop_)); }
+  ~Timer() { cudaEventDestroy(start_), cudaEventDestroy(stop_); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  void start(Stream s) const { must(cudaEventRecord(start_, static_cast<cudaStream_t>(s.handle))); }
+  void stop(Stream s) const { must(cudaEventRecord(stop_, static_cast<cudaStream_t>(s.handle))); }
+  double microseconds() const {  // waits
+    float ms = 0;
+    must(cudaEventSynchronize(stop_)), must(cudaEventElapsedTime(&ms, start_, stop_));
+    return 1e3 * double(ms);
+  }
+
+ private:
+  cudaEvent_t start_ = nullptr, stop_ = nullptr;
+};
+
+}  // namespace
 
 double Measure::median_us(const std::function<void()>& f) {
   const Stream stream = ctx_.target().stream;
-  const cuda::Timer timer;
+  const Timer timer;
   f(), f();
   std::vector<double> us;
   for (double total = 0; us.size() < 50 && (total < 2e5 || us.size() < 5);) {
     timer.start(stream);
     f();
     timer.stop(stream);
-    us.push_back(timer.microseconds());  // waits
+    us.push_back(timer.microseconds());
     total += us.back();
   }
   std::nth_element(us.begin(), us.begin() + std::ptrdiff_t(us.size() / 2), us.end());

@@ -166,7 +166,7 @@ TEST_CASE("commands: wrong usage is exit 2 and names what is wrong") {
   const ToyData data;
   expect(bonafide_program(train_words(data, "x", {"trainer.epoch=3"})), 2, "trainer.epochs");
   expect(bonafide_program(train_words(data, "x", {"loss.type=hinge"})), 2, "loss.type");
-  expect(bonafide_program(train_words(data, "x", {"--gpus", "0"})), 2, "no CUDA backend");
+  expect(bonafide_program(train_words(data, "x", {"--gpus", "0"})), 2, "no GPU can be used: ");
   expect(bonafide_program(train_words(data, "x", {"model.pretrained=true"})), 2, "CC-BY-NC");
   expect(bonafide_program({"train", "--config", "nowhere.json"}), 2, "nowhere.json");
   expect(bonafide_program({"eval", "--protocol", "p.txt"}), 2, "--checkpoint");
