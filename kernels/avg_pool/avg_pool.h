@@ -7,6 +7,7 @@
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -40,11 +41,7 @@ void check(const AvgPoolFwd<T>&);  // throws; called by every backend
 template <class T>
 void check(const AvgPoolBwd<T>&);
 
-namespace cpu {
-template <class T>
-void avg_pool_fwd(const AvgPoolFwd<T>&);
-template <class T>
-void avg_pool_bwd(const AvgPoolBwd<T>&);
-}  // namespace cpu
+BF_PASS(avg_pool_fwd, AvgPoolFwd);
+BF_PASS(avg_pool_bwd, AvgPoolBwd);
 
 }  // namespace bonafide::kernels

@@ -27,6 +27,11 @@ void check(const AvgPoolBwd<T>& a) {
   check_extents(a.N, a.P, a.C, a.dx_mode == GradMode::skip ? a.N * a.P * a.C : a.dx.len, a.dy.len);
 }
 
+template void check(const AvgPoolFwd<float>&);
+template void check(const AvgPoolFwd<bf16>&);
+template void check(const AvgPoolBwd<float>&);
+template void check(const AvgPoolBwd<bf16>&);
+
 namespace cpu {
 
 template <class T>

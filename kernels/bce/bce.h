@@ -8,6 +8,7 @@
 // Arithmetic is f64, summed in order: finite for every finite logit. Deterministic. N = 0 is an error.
 #pragma once
 #include "engine/base.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -29,9 +30,7 @@ constexpr Cost bce_bwd_cost(std::int64_t n) { return {8.0 * double(n), 4.0 * dou
 void check(const BceFwd&);  // throws; called by every backend
 void check(const BceBwd&);
 
-namespace cpu {
-void bce_fwd(const BceFwd&);
-void bce_bwd(const BceBwd&);
-}  // namespace cpu
+BF_PASS_PLAIN(bce_fwd, BceFwd);
+BF_PASS_PLAIN(bce_bwd, BceBwd);
 
 }  // namespace bonafide::kernels

@@ -1,8 +1,8 @@
 // kernels/bce/cpu.cpp — one thread: a batch is a few dozen logits.
 #include "kernels/bce/bce.h"
 
+#include "kernels/bce/terms.h"
 #include "kernels/grad_store.h"
-#include "kernels/logistic.h"
 
 namespace bonafide::kernels {
 namespace {
@@ -13,7 +13,6 @@ void check_common(Span<const float> z, Span<const float> y, std::int64_t scalar,
   BF_CHECK(scalar == 1, "bce: the loss has ", scalar, " elements, expected 1");
   BF_CHECK(smoothing >= 0 && smoothing <= 1, "bce: smoothing ", smoothing, ", expected [0, 1]");
 }
-double smoothed(float y, float s) { return double(y) * (1 - double(s)) + (1 - double(y)) * double(s); }
 
 }  // namespace
 
@@ -28,7 +27,7 @@ namespace cpu {
 void bce_fwd(const BceFwd& a) {
   check(a);
   double sum = 0;
-  for (std::int64_t i = 0; i < a.z.len; ++i) sum += cross_entropy(a.z[i], smoothed(a.y[i], a.smoothing));
+  for (std::int64_t i = 0; i < a.z.len; ++i) sum += bce_term(a.z[i], a.y[i], a.smoothing);
   a.loss[0] = float(sum / double(a.z.len));
 }
 
@@ -37,7 +36,7 @@ void bce_bwd(const BceBwd& a) {
   if (a.dz_mode == GradMode::skip) return;
   const double share = double(a.dloss[0]) / double(a.z.len);
   store_gradient(a.dz_mode, a.dz, 0, a.z.len,
-                 [&](std::int64_t i) { return float(share * (sigmoid(a.z[i]) - smoothed(a.y[i], a.smoothing))); });
+                 [&](std::int64_t i) { return float(share * bce_slope(a.z[i], a.y[i], a.smoothing)); });
 }
 
 }  // namespace cpu

@@ -4,6 +4,7 @@
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "engine/device.h"
 
 namespace bonafide::kernels {
 
@@ -22,9 +23,18 @@ constexpr Cost cast_cost(std::int64_t n) {
 template <class From, class To>
 void check(const Cast<From, To>&);  // throws; called by every backend
 
+// BF_PASS of kernels/backends.h, with two types.
 namespace cpu {
 template <class From, class To>
 void cast(const Cast<From, To>&);
 }  // namespace cpu
+namespace cuda {
+template <class From, class To>
+void cast(const Cast<From, To>&, Stream = {});
+}  // namespace cuda
+template <class From, class To>
+void cast(Target target, const Cast<From, To>& a) {
+  target.kind == Device::cuda ? cuda::cast(a, target.stream) : cpu::cast(a);
+}
 
 }  // namespace bonafide::kernels

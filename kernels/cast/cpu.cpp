@@ -10,6 +10,9 @@ void check(const Cast<From, To>& a) {
   BF_CHECK(a.mode == GradMode::skip || a.y.len == a.x.len, "cast: y has ", a.y.len, " elements, x has ", a.x.len);
 }
 
+template void check(const Cast<float, bf16>&);
+template void check(const Cast<bf16, float>&);
+
 namespace cpu {
 
 template <class From, class To>

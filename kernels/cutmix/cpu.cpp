@@ -7,8 +7,10 @@
 namespace bonafide::kernels {
 namespace {
 
-void check_partners(Span<const std::int32_t> partner, std::int64_t images) {
+void check_count(Span<const std::int32_t> partner, std::int64_t images) {
   BF_CHECK(partner.len <= images, "cutmix: ", partner.len, " partners for ", images, " images");
+}
+void check_partners(Span<const std::int32_t> partner, std::int64_t images) {
   for (std::int64_t n = 0; n < partner.len; ++n)
     BF_CHECK(partner[n] >= 0 && partner[n] < images, "cutmix: partner[", n, "] = ", partner[n], " of ", images,
              " images");
@@ -18,7 +20,7 @@ void check_partners(Span<const std::int32_t> partner, std::int64_t images) {
 
 template <class T>
 void check(const CutMix<T>& a) {
-  check_partners(a.partner, a.M);
+  check_count(a.partner, a.M);
   const std::int64_t size = a.H * a.W * a.C;
   BF_CHECK(a.image.len == a.M * size, "cutmix: image has ", a.image.len, " elements, expected [", a.M, ", ", a.H, ", ",
            a.W, ", ", a.C, "]");
@@ -29,16 +31,21 @@ void check(const CutMix<T>& a) {
            ", ", a.y1, " to ", a.x2, ", ", a.y2, " in ", a.W, " x ", a.H);
 }
 void check(const CutMixLabels& a) {
-  check_partners(a.partner, a.labels.len);
+  check_count(a.partner, a.labels.len);
   BF_CHECK(a.mixed.len == a.partner.len, "cutmix: ", a.mixed.len, " mixed labels for ", a.partner.len, " images");
   BF_CHECK(a.keep >= 0 && a.keep <= 1, "cutmix: keep ", a.keep, ", expected [0, 1]");
 }
+
+template void check(const CutMix<std::uint8_t>&);
+template void check(const CutMix<float>&);
+template void check(const CutMix<bf16>&);
 
 namespace cpu {
 
 template <class T>
 void cutmix(const CutMix<T>& a) {
   check(a);
+  check_partners(a.partner, a.M);
   const std::int64_t line = a.W * a.C;
   parallel_for(a.partner.len * a.H, [&](std::int64_t i) {
     const std::int64_t n = i / a.H, y = i % a.H;
@@ -54,9 +61,9 @@ void cutmix(const CutMix<T>& a) {
 
 void cutmix_labels(const CutMixLabels& a) {
   check(a);
-  const double keep = a.keep;
+  check_partners(a.partner, a.labels.len);
   for (std::int64_t n = 0; n < a.partner.len; ++n)
-    a.mixed[n] = float(keep * double(a.labels[n]) + (1 - keep) * double(a.labels[a.partner[n]]));
+    a.mixed[n] = mixed_label(a.keep, a.labels[n], a.labels[a.partner[n]]);
 }
 
 template void cutmix(const CutMix<std::uint8_t>&);

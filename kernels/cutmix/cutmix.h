@@ -7,10 +7,12 @@
 // image [M, H, W, C] stored as T (u8, f32, bf16), out [N, H, W, C], partner [N] with values in [0, M), N <= M: rows
 // beyond N are donors only (a process's share of a batch). Partners give what they were before any pasting, so out must
 // not be image. Copies are exact; labels are f64 inside, so two attacks mix to exactly 1. Deterministic. Not
-// differentiable.
+// differentiable. The CPU refuses a partner outside [0, M); on CUDA, where partners are on the device, the caller
+// answers for them.
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -39,10 +41,12 @@ template <class T>
 void check(const CutMix<T>&);  // throws; called by every backend
 void check(const CutMixLabels&);
 
-namespace cpu {
-template <class T>
-void cutmix(const CutMix<T>&);
-void cutmix_labels(const CutMixLabels&);
-}  // namespace cpu
+BF_PASS(cutmix, CutMix);
+BF_PASS_PLAIN(cutmix_labels, CutMixLabels);
+
+// keep own + (1 - keep) other, on every backend.
+BF_HD inline float mixed_label(float keep, float own, float other) {
+  return float(double(keep) * double(own) + (1 - double(keep)) * double(other));
+}
 
 }  // namespace bonafide::kernels

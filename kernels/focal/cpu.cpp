@@ -1,10 +1,8 @@
 // kernels/focal/cpu.cpp — one thread: a batch is a few dozen logits.
 #include "kernels/focal/focal.h"
 
-#include <cmath>
-
+#include "kernels/focal/terms.h"
 #include "kernels/grad_store.h"
-#include "kernels/logistic.h"
 
 namespace bonafide::kernels {
 namespace {
@@ -17,14 +15,10 @@ void check_common(const A& a, std::int64_t scalar) {
   BF_CHECK(a.alpha >= 0 && a.alpha <= 1 && a.gamma >= 0, "focal: alpha ", a.alpha, ", gamma ", a.gamma);
 }
 
-// sigmoid(z)^gamma without underflow on the way.
-double sigmoid_power(double z, double gamma) { return std::exp(gamma * log_sigmoid(z)); }
-
-// The published form's alpha looks at the whole batch.
-double batch_alpha(Span<const float> y, double alpha) {
+double label_sum(Span<const float> y) {
   double sum = 0;
   for (const float v : y) sum += double(v);
-  return sum != 0 ? alpha : 1 - alpha;
+  return sum;
 }
 
 }  // namespace
@@ -41,30 +35,16 @@ namespace cpu {
 void focal_fwd(const FocalFwd& a) {
   check(a);
   double sum = 0;
-  if (a.form == FocalForm::detached_one_sided) {
-    for (std::int64_t i = 0; i < a.z.len; ++i) sum += sigmoid_power(-a.z[i], a.gamma) * cross_entropy(a.z[i], a.y[i]);
-    sum *= batch_alpha(a.y, a.alpha);
-  } else {
-    for (std::int64_t i = 0; i < a.z.len; ++i) {
-      const double z = a.z[i], y = a.y[i];
-      sum -= y * a.alpha * sigmoid_power(-z, a.gamma) * log_sigmoid(z);
-      sum -= (1 - y) * (1 - a.alpha) * sigmoid_power(z, a.gamma) * log_sigmoid(-z);
-    }
-  }
-  a.loss[0] = float(sum / double(a.z.len));
+  for (std::int64_t i = 0; i < a.z.len; ++i) sum += focal_term(a, a.z[i], a.y[i]);
+  a.loss[0] = float(batch_weight(a, label_sum(a.y)) * sum / double(a.z.len));
 }
 
 void focal_bwd(const FocalBwd& a) {
   check(a);
   if (a.dz_mode == GradMode::skip) return;
-  const double share = double(a.dloss[0]) / double(a.z.len), alpha = batch_alpha(a.y, a.alpha);
-  store_gradient(a.dz_mode, a.dz, 0, a.z.len, [&](std::int64_t i) {
-    const double z = a.z[i], y = a.y[i], p = sigmoid(z);
-    if (a.form == FocalForm::detached_one_sided) return float(share * alpha * sigmoid_power(-z, a.gamma) * (p - y));
-    const double d1 = a.alpha * sigmoid_power(-z, a.gamma) * (a.gamma * p * log_sigmoid(z) - sigmoid(-z));
-    const double d0 = (1 - a.alpha) * sigmoid_power(z, a.gamma) * (p - a.gamma * sigmoid(-z) * log_sigmoid(-z));
-    return float(share * (y * d1 + (1 - y) * d0));
-  });
+  const double share = batch_weight(a, label_sum(a.y)) * double(a.dloss[0]) / double(a.z.len);
+  store_gradient(a.dz_mode, a.dz, 0, a.z.len,
+                 [&](std::int64_t i) { return float(share * focal_slope(a, a.z[i], a.y[i])); });
 }
 
 }  // namespace cpu

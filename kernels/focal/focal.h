@@ -14,6 +14,7 @@
 // Arithmetic is f64, summed in order: finite for every finite logit. Deterministic. N = 0 is an error.
 #pragma once
 #include "engine/base.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -39,9 +40,7 @@ constexpr Cost focal_bwd_cost(std::int64_t n) { return {8.0 * double(n), 4.0 * d
 void check(const FocalFwd&);  // throws; called by every backend
 void check(const FocalBwd&);
 
-namespace cpu {
-void focal_fwd(const FocalFwd&);
-void focal_bwd(const FocalBwd&);
-}  // namespace cpu
+BF_PASS_PLAIN(focal_fwd, FocalFwd);
+BF_PASS_PLAIN(focal_bwd, FocalBwd);
 
 }  // namespace bonafide::kernels

@@ -3,9 +3,10 @@
 //   forward    y = x / max(|x|, eps)                       x, y [N, D] f32, |x| the Euclidean norm of a row
 //   backward   dx = (dy - y (y . dy)) / |x|  where |x| >= eps,  dy / eps elsewhere
 //
-// Norms and dot products are f64, in the order of the columns. Deterministic. N = 0 is legal.
+// Norms and dot products are f64, in an order that D fixes. Deterministic. N = 0 is legal.
 #pragma once
 #include "engine/base.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -35,9 +36,7 @@ constexpr Cost l2_normalize_bwd_cost(std::int64_t N, std::int64_t D) {
 void check(const L2NormalizeFwd&);  // throws; called by every backend
 void check(const L2NormalizeBwd&);
 
-namespace cpu {
-void l2_normalize_fwd(const L2NormalizeFwd&);
-void l2_normalize_bwd(const L2NormalizeBwd&);
-}  // namespace cpu
+BF_PASS_PLAIN(l2_normalize_fwd, L2NormalizeFwd);
+BF_PASS_PLAIN(l2_normalize_bwd, L2NormalizeBwd);
 
 }  // namespace bonafide::kernels

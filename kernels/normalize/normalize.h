@@ -9,6 +9,7 @@
 
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -27,9 +28,6 @@ constexpr Cost normalize_cost(std::int64_t pixels) {
 template <class T>
 void check(const Normalize<T>&);
 
-namespace cpu {
-template <class T>
-void normalize(const Normalize<T>&);
-}
+BF_PASS(normalize, Normalize);
 
 }  // namespace bonafide::kernels

@@ -18,6 +18,11 @@ void check(const ReluBwd<T>& a) {
   BF_CHECK(a.dx_mode == GradMode::skip || a.dx.len == a.x.len, "relu: dx has ", a.dx.len, " elements, x has ", a.x.len);
 }
 
+template void check(const ReluFwd<float>&);
+template void check(const ReluFwd<bf16>&);
+template void check(const ReluBwd<float>&);
+template void check(const ReluBwd<bf16>&);
+
 namespace cpu {
 
 template <class T>

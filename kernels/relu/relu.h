@@ -6,6 +6,7 @@
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -37,11 +38,7 @@ void check(const ReluFwd<T>&);  // throws; called by every backend
 template <class T>
 void check(const ReluBwd<T>&);
 
-namespace cpu {
-template <class T>
-void relu_fwd(const ReluFwd<T>&);
-template <class T>
-void relu_bwd(const ReluBwd<T>&);
-}  // namespace cpu
+BF_PASS(relu_fwd, ReluFwd);
+BF_PASS(relu_bwd, ReluBwd);
 
 }  // namespace bonafide::kernels

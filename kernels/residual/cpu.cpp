@@ -23,7 +23,7 @@ void for_pieces(const A& a, F&& f) {
   const std::int64_t pieces = ceil_div(a.S, kGrain);
   parallel_for(a.N * pieces, [&](std::int64_t i) {
     const std::int64_t n = i / pieces, begin = n * a.S + i % pieces * kGrain;
-    f(begin, std::min(begin + kGrain, (n + 1) * a.S), a.scale ? a.scale[n] : 1.0f);
+    f(begin, std::min(begin + kGrain, (n + 1) * a.S), a.scale ? a.scale[n] : a.one_scale);
   });
 }
 
@@ -41,6 +41,11 @@ void check(const ResidualBwd<T>& a) {
   if (a.dx_mode != GradMode::skip) check_common(a, a.dx.len, "dx");
   if (a.dy_mode != GradMode::skip) check_common(a, a.dy.len, "dy");
 }
+
+template void check(const ResidualFwd<float>&);
+template void check(const ResidualFwd<bf16>&);
+template void check(const ResidualBwd<float>&);
+template void check(const ResidualBwd<bf16>&);
 
 namespace cpu {
 

@@ -1,6 +1,6 @@
 // kernels/residual/residual.h — a branch added to its input, weighted per sample (stochastic depth).
 //
-//   forward    out = x + scale[n] y          x, y, out [N, S], scale [N] f32 or empty (1 everywhere)
+//   forward    out = x + scale[n] y          x, y, out [N, S], scale [N] f32 or empty (then one_scale everywhere)
 //   backward   dx = dout,  dy = scale[n] dout
 //
 // A dropped sample has scale 0, a kept one 1 / keep probability. Arithmetic is f32. Deterministic: elements are
@@ -8,6 +8,7 @@
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -16,6 +17,7 @@ struct ResidualFwd {
   Span<const T> x, y;
   Span<const float> scale;
   Span<T> out;
+  float one_scale = 1;
   std::int64_t N = 0, S = 0;  // S: elements of one sample
 };
 template <class T>
@@ -24,6 +26,7 @@ struct ResidualBwd {
   Span<const float> scale;
   Span<T> dx, dy;
   GradMode dx_mode = GradMode::write, dy_mode = GradMode::write;
+  float one_scale = 1;
   std::int64_t N = 0, S = 0;
 };
 
@@ -43,11 +46,7 @@ void check(const ResidualFwd<T>&);  // throws; called by every backend
 template <class T>
 void check(const ResidualBwd<T>&);
 
-namespace cpu {
-template <class T>
-void residual_fwd(const ResidualFwd<T>&);
-template <class T>
-void residual_bwd(const ResidualBwd<T>&);
-}  // namespace cpu
+BF_PASS(residual_fwd, ResidualFwd);
+BF_PASS(residual_bwd, ResidualBwd);
 
 }  // namespace bonafide::kernels

@@ -2,16 +2,13 @@
 #include "kernels/supcon/supcon.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "engine/parallel.h"
 #include "kernels/grad_store.h"
+#include "kernels/supcon/terms.h"
 
 namespace bonafide::kernels {
 namespace {
-
-constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 
 template <class A>
 void check_common(const A& a, std::int64_t scalar) {
@@ -37,25 +34,6 @@ double similarity(const A& a, std::int64_t i, std::int64_t j) {
          double(a.temperature);
 }
 
-// w_ij: 0 or 1 for the hard forms.
-template <class A>
-double pair_weight(const A& a, std::int64_t i, std::int64_t j) {
-  const double x = a.labels[i], y = a.labels[j];
-  return a.form == SupConForm::soft ? x * y + (1 - x) * (1 - y) : double(std::trunc(x) == std::trunc(y));
-}
-
-// log sum e^s of a growing set; only differences to the largest s so far are exponentiated.
-struct LogSum {
-  double max = kMinusInfinity, sum = 0;
-  void add(double s) {
-    if (s > max)
-      sum = sum * std::exp(max - s) + 1, max = s;
-    else
-      sum += std::exp(s - max);
-  }
-  double value() const { return max + std::log(sum); }  // -inf for the empty set
-};
-
 }  // namespace
 
 void check(const SupConFwd& a) { check_common(a, a.loss.len); }
@@ -75,7 +53,7 @@ void supcon_fwd(const SupConFwd& a) {
     double weights = 0, weighted = 0;  // sum w, sum w s
     for (std::int64_t j = 0; j < a.N; ++j) {
       if (j == i) continue;
-      const double s = similarity(a, i, j), w = pair_weight(a, i, j);
+      const double s = similarity(a, i, j), w = pair_weight(a.form, a.labels[i], a.labels[j]);
       all.add(s);
       if (log_outside && w != 0) positive.add(s);
       weights += w, weighted += w * s;
@@ -93,15 +71,8 @@ void supcon_fwd(const SupConFwd& a) {
 void supcon_bwd(const SupConBwd& a) {
   check(a);
   if (a.df_mode == GradMode::skip) return;
-  const bool log_outside = a.form == SupConForm::log_outside;
-  // dL_i/ds_ij, given s_ij and w_ij.
   const auto slope = [&](std::int64_t i, double s, double w) {
-    const double all = a.stats[i], mass = a.stats[a.N + i];
-    if (log_outside) {
-      if (mass == kMinusInfinity) return 0.0;
-      return std::exp(s - all) - (w != 0 ? std::exp(s - mass) : 0.0);
-    }
-    return mass > 0 ? std::exp(s - all) - w / mass : 0.0;
+    return pair_slope(a.form, s, w, a.stats[i], a.stats[a.N + i]);
   };
   const double share = double(a.dloss[0]) / (double(a.N) * double(a.temperature));
   constexpr std::int64_t kColumns = 256;  // of one pass over the other rows: sums that stay in the first-level cache
@@ -110,7 +81,8 @@ void supcon_bwd(const SupConBwd& a) {
     double sum[kColumns] = {};
     for (std::int64_t j = 0; j < a.N; ++j) {
       if (j == i) continue;
-      const double s = similarity(a, i, j), w = pair_weight(a, i, j), g = slope(i, s, w) + slope(j, s, w);
+      const double s = similarity(a, i, j), w = pair_weight(a.form, a.labels[i], a.labels[j]),
+                   g = slope(i, s, w) + slope(j, s, w);
       const float* f = a.f.ptr + j * a.D + d0;
       for (std::int64_t d = 0; d < columns; ++d) sum[d] += g * double(f[d]);
     }

@@ -20,10 +20,11 @@
 // An anchor without a positive (P(i) empty, W_i = 0) has L_i = 0 and no gradient of its own; the mean is over all N in
 // any case, so that losses of batches of one size are comparable. N = 0 is an error.
 //
-// Sums are f64 in index order, exponentials are taken relative to the row's maximum: finite for every finite s.
-// Deterministic: one work item per anchor. Backward recomputes s instead of keeping an N x N matrix.
+// Sums are f64 in an order that N and D fix, exponentials are taken relative to the row's maximum: finite for every
+// finite s. Deterministic: one work item per anchor. Backward recomputes s instead of keeping an N x N matrix.
 #pragma once
 #include "engine/base.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -58,9 +59,7 @@ constexpr Cost supcon_bwd_cost(std::int64_t N, std::int64_t D) {
 void check(const SupConFwd&);  // throws; called by every backend
 void check(const SupConBwd&);
 
-namespace cpu {
-void supcon_fwd(const SupConFwd&);
-void supcon_bwd(const SupConBwd&);
-}  // namespace cpu
+BF_PASS_PLAIN(supcon_fwd, SupConFwd);
+BF_PASS_PLAIN(supcon_bwd, SupConBwd);
 
 }  // namespace bonafide::kernels

@@ -14,7 +14,8 @@ struct AvgPoolNode final : Node {
     const Shape& s = inputs[0].shape();
     const auto dx = inputs[0].grad_slot();
     for_storage(name(), inputs[0].dtype(), [&]<class T>(T) {
-      kernels::cpu::avg_pool_bwd<T>(
+      kernels::avg_pool_bwd<T>(
+          dy.context().target(),
           {.dy = dy.cspan(), .dx = dx.span<T>(), .dx_mode = dx.mode, .N = s[0], .P = s[1] * s[2], .C = s[3]});
     });
   }
@@ -27,7 +28,8 @@ Tensor avg_pool(const Tensor& x) {
   BF_CHECK(s.rank() == 4, "avg_pool: expected [N, H, W, C], got ", s.str());
   Tensor y = Tensor::empty(x.context(), {s[0], s[3]});
   for_storage("avg_pool", x.dtype(), [&]<class T>(T) {
-    kernels::cpu::avg_pool_fwd<T>({.x = x.cspan<T>(), .y = y.span(), .N = s[0], .P = s[1] * s[2], .C = s[3]});
+    kernels::avg_pool_fwd<T>(x.context().target(),
+                             {.x = x.cspan<T>(), .y = y.span(), .N = s[0], .P = s[1] * s[2], .C = s[3]});
   });
   if (needs_grad(x.context(), x)) {
     auto n = std::make_shared<AvgPoolNode>();

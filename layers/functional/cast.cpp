@@ -2,16 +2,18 @@
 #include "layers/functional/cast.h"
 
 #include "engine/autograd.h"
+#include "engine/context.h"
 #include "kernels/cast/cast.h"
 
 namespace bonafide::fn {
 namespace {
 
 void convert(const Tensor& x, const Tensor& y, GradMode mode) {
+  const Target target = x.context().target();
   if (x.dtype() == DType::f32 && y.dtype() == DType::bf16)
-    return kernels::cpu::cast<float, bf16>({.x = x.cspan<float>(), .y = y.span<bf16>(), .mode = mode});
+    return kernels::cast<float, bf16>(target, {.x = x.cspan<float>(), .y = y.span<bf16>(), .mode = mode});
   if (x.dtype() == DType::bf16 && y.dtype() == DType::f32)
-    return kernels::cpu::cast<bf16, float>({.x = x.cspan<bf16>(), .y = y.span<float>(), .mode = mode});
+    return kernels::cast<bf16, float>(target, {.x = x.cspan<bf16>(), .y = y.span<float>(), .mode = mode});
   throw Error(str("cast: from ", name_of(x.dtype()), " to ", name_of(y.dtype()), ", expected f32 and bf16"));
 }
 

@@ -14,14 +14,14 @@ struct L2NormalizeNode final : Node {
   void backward(const Tensor& dy) override {
     const Tensor& x = inputs[0];
     const auto dx = x.grad_slot();
-    kernels::cpu::l2_normalize_bwd({.dy = dy.cspan(),
-                                    .x = x.cspan(),
-                                    .norm = norm.cspan(),
-                                    .dx = dx.span(),
-                                    .dx_mode = dx.mode,
-                                    .N = x.shape().rows(),
-                                    .D = x.shape()[-1],
-                                    .eps = eps});
+    kernels::l2_normalize_bwd(x.context().target(), {.dy = dy.cspan(),
+                                                     .x = x.cspan(),
+                                                     .norm = norm.cspan(),
+                                                     .dx = dx.span(),
+                                                     .dx_mode = dx.mode,
+                                                     .N = x.shape().rows(),
+                                                     .D = x.shape()[-1],
+                                                     .eps = eps});
   }
 };
 
@@ -30,7 +30,8 @@ struct L2NormalizeNode final : Node {
 Tensor l2_normalize(const Tensor& x, float eps) {
   const std::int64_t rows = x.shape().rows();
   Tensor y = Tensor::empty(x.context(), x.shape()), norm = Tensor::empty(x.context(), {rows});
-  kernels::cpu::l2_normalize_fwd(
+  kernels::l2_normalize_fwd(
+      x.context().target(),
       {.x = x.cspan(), .y = y.span(), .norm = norm.span(), .N = rows, .D = x.shape()[-1], .eps = eps});
   if (needs_grad(x.context(), x)) {
     auto n = std::make_shared<L2NormalizeNode>();

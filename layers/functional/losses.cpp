@@ -13,12 +13,12 @@ struct BceNode final : Node {
   const char* name() const override { return "bce"; }
   void backward(const Tensor& dloss) override {
     const auto dz = inputs[0].grad_slot();
-    kernels::cpu::bce_bwd({.dloss = dloss.cspan(),
-                           .z = inputs[0].cspan(),
-                           .y = y.cspan(),
-                           .dz = dz.span(),
-                           .dz_mode = dz.mode,
-                           .smoothing = smoothing});
+    kernels::bce_bwd(inputs[0].context().target(), {.dloss = dloss.cspan(),
+                                                    .z = inputs[0].cspan(),
+                                                    .y = y.cspan(),
+                                                    .dz = dz.span(),
+                                                    .dz_mode = dz.mode,
+                                                    .smoothing = smoothing});
   }
 };
 
@@ -29,14 +29,14 @@ struct FocalNode final : Node {
   const char* name() const override { return "focal"; }
   void backward(const Tensor& dloss) override {
     const auto dz = inputs[0].grad_slot();
-    kernels::cpu::focal_bwd({.dloss = dloss.cspan(),
-                             .z = inputs[0].cspan(),
-                             .y = y.cspan(),
-                             .dz = dz.span(),
-                             .dz_mode = dz.mode,
-                             .form = form,
-                             .alpha = alpha,
-                             .gamma = gamma});
+    kernels::focal_bwd(inputs[0].context().target(), {.dloss = dloss.cspan(),
+                                                      .z = inputs[0].cspan(),
+                                                      .y = y.cspan(),
+                                                      .dz = dz.span(),
+                                                      .dz_mode = dz.mode,
+                                                      .form = form,
+                                                      .alpha = alpha,
+                                                      .gamma = gamma});
   }
 };
 
@@ -48,16 +48,16 @@ struct SupConNode final : Node {
   void backward(const Tensor& dloss) override {
     const Tensor& f = inputs[0];
     const auto df = f.grad_slot();
-    kernels::cpu::supcon_bwd({.dloss = dloss.cspan(),
-                              .f = f.cspan(),
-                              .labels = labels.cspan(),
-                              .stats = stats.cspan(),
-                              .df = df.span(),
-                              .df_mode = df.mode,
-                              .form = form,
-                              .N = f.shape()[0],
-                              .D = f.shape()[1],
-                              .temperature = temperature});
+    kernels::supcon_bwd(f.context().target(), {.dloss = dloss.cspan(),
+                                               .f = f.cspan(),
+                                               .labels = labels.cspan(),
+                                               .stats = stats.cspan(),
+                                               .df = df.span(),
+                                               .df_mode = df.mode,
+                                               .form = form,
+                                               .N = f.shape()[0],
+                                               .D = f.shape()[1],
+                                               .temperature = temperature});
   }
 };
 
@@ -77,7 +77,7 @@ SupConForm supcon_form(std::string_view name) {
 
 Tensor bce(const Tensor& z, const Tensor& y, float smoothing) {
   Tensor loss = Tensor::empty(z.context(), {1});
-  kernels::cpu::bce_fwd({.z = z.cspan(), .y = y.cspan(), .loss = loss.span(), .smoothing = smoothing});
+  kernels::bce_fwd(z.context().target(), {.z = z.cspan(), .y = y.cspan(), .loss = loss.span(), .smoothing = smoothing});
   if (needs_grad(z.context(), z)) {
     auto n = std::make_shared<BceNode>();
     n->inputs = {z}, n->y = y, n->smoothing = smoothing;
@@ -88,7 +88,8 @@ Tensor bce(const Tensor& z, const Tensor& y, float smoothing) {
 
 Tensor focal(const Tensor& z, const Tensor& y, FocalForm form, double alpha, double gamma) {
   Tensor loss = Tensor::empty(z.context(), {1});
-  kernels::cpu::focal_fwd(
+  kernels::focal_fwd(
+      z.context().target(),
       {.z = z.cspan(), .y = y.cspan(), .loss = loss.span(), .form = form, .alpha = alpha, .gamma = gamma});
   if (needs_grad(z.context(), z)) {
     auto n = std::make_shared<FocalNode>();
@@ -102,14 +103,14 @@ Tensor supcon(const Tensor& f, const Tensor& labels, SupConForm form, float temp
   BF_CHECK(f.shape().rank() == 2, "supcon: expected features [N, D], got ", f.shape().str());
   const std::int64_t N = f.shape()[0], D = f.shape()[1];
   Tensor loss = Tensor::empty(f.context(), {1}), stats = Tensor::empty(f.context(), {3, N});
-  kernels::cpu::supcon_fwd({.f = f.cspan(),
-                            .labels = labels.cspan(),
-                            .loss = loss.span(),
-                            .stats = stats.span(),
-                            .form = form,
-                            .N = N,
-                            .D = D,
-                            .temperature = temperature});
+  kernels::supcon_fwd(f.context().target(), {.f = f.cspan(),
+                                             .labels = labels.cspan(),
+                                             .loss = loss.span(),
+                                             .stats = stats.span(),
+                                             .form = form,
+                                             .N = N,
+                                             .D = D,
+                                             .temperature = temperature});
   if (needs_grad(f.context(), f)) {
     auto n = std::make_shared<SupConNode>();
     n->inputs = {f}, n->labels = labels, n->stats = stats, n->form = form, n->temperature = temperature;

@@ -12,7 +12,8 @@ Tensor normalize(const Tensor& images, const std::array<float, 3>& mean, const s
   Tensor y = Tensor::empty(images.context(), images.shape(), dtype);
   for_storage("normalize", dtype, [&](auto t) {
     using T = decltype(t);
-    kernels::cpu::normalize<T>({.x = images.cspan<std::uint8_t>(), .y = y.span<T>(), .mean = mean, .std = std});
+    kernels::normalize<T>(images.context().target(),
+                          {.x = images.cspan<std::uint8_t>(), .y = y.span<T>(), .mean = mean, .std = std});
   });
   return y;
 }

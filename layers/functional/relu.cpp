@@ -14,7 +14,8 @@ struct ReluNode final : Node {
     const Tensor& x = inputs[0];
     const auto dx = x.grad_slot();
     for_storage(name(), x.dtype(), [&]<class T>(T) {
-      kernels::cpu::relu_bwd<T>({.dy = dy.cspan<T>(), .x = x.cspan<T>(), .dx = dx.span<T>(), .dx_mode = dx.mode});
+      kernels::relu_bwd<T>(x.context().target(),
+                           {.dy = dy.cspan<T>(), .x = x.cspan<T>(), .dx = dx.span<T>(), .dx_mode = dx.mode});
     });
   }
 };
@@ -23,7 +24,8 @@ struct ReluNode final : Node {
 
 Tensor relu(const Tensor& x) {
   Tensor y = Tensor::empty(x.context(), x.shape(), x.dtype());
-  for_storage("relu", x.dtype(), [&]<class T>(T) { kernels::cpu::relu_fwd<T>({.x = x.cspan<T>(), .y = y.span<T>()}); });
+  for_storage("relu", x.dtype(),
+              [&]<class T>(T) { kernels::relu_fwd<T>(x.context().target(), {.x = x.cspan<T>(), .y = y.span<T>()}); });
   if (needs_grad(x.context(), x)) {
     auto n = std::make_shared<ReluNode>();
     n->inputs = {x};

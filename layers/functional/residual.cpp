@@ -12,11 +12,8 @@ namespace {
 struct Scale {
   Tensor per_sample;
   float number = 1;
-  bool one_number = false;
-  Span<const float> span() const {
-    return one_number ? Span<const float>(&number, 1) : per_sample ? per_sample.cspan() : Span<const float>();
-  }
-  std::int64_t samples(const Tensor& x) const { return one_number || x.shape().rank() == 0 ? 1 : x.shape()[0]; }
+  Span<const float> span() const { return per_sample ? per_sample.cspan() : Span<const float>(); }
+  std::int64_t samples(const Tensor& x) const { return per_sample && x.shape().rank() ? x.shape()[0] : 1; }
 };
 
 struct ResidualNode final : Node {
@@ -27,14 +24,15 @@ struct ResidualNode final : Node {
     const auto dx = inputs[0].grad_slot(), dy = inputs[1].grad_slot();
     const std::int64_t N = scale.samples(dout);
     for_storage(name_, dout.dtype(), [&]<class T>(T) {
-      kernels::cpu::residual_bwd<T>({.dout = dout.cspan<T>(),
-                                     .scale = scale.span(),
-                                     .dx = dx.span<T>(),
-                                     .dy = dy.span<T>(),
-                                     .dx_mode = dx.mode,
-                                     .dy_mode = dy.mode,
-                                     .N = N,
-                                     .S = N ? dout.numel() / N : 0});
+      kernels::residual_bwd<T>(dout.context().target(), {.dout = dout.cspan<T>(),
+                                                         .scale = scale.span(),
+                                                         .dx = dx.span<T>(),
+                                                         .dy = dy.span<T>(),
+                                                         .dx_mode = dx.mode,
+                                                         .dy_mode = dy.mode,
+                                                         .one_scale = scale.number,
+                                                         .N = N,
+                                                         .S = N ? dout.numel() / N : 0});
     });
   }
 };
@@ -45,12 +43,13 @@ Tensor scaled_sum(const char* name, const Tensor& x, const Tensor& y, Scale scal
   const std::int64_t N = scale.samples(x);
   Tensor out = Tensor::empty(x.context(), x.shape(), x.dtype());
   for_storage(name, x.dtype(), [&]<class T>(T) {
-    kernels::cpu::residual_fwd<T>({.x = x.cspan<T>(),
-                                   .y = y.cspan<T>(),
-                                   .scale = scale.span(),
-                                   .out = out.span<T>(),
-                                   .N = N,
-                                   .S = N ? x.numel() / N : 0});
+    kernels::residual_fwd<T>(x.context().target(), {.x = x.cspan<T>(),
+                                                    .y = y.cspan<T>(),
+                                                    .scale = scale.span(),
+                                                    .out = out.span<T>(),
+                                                    .one_scale = scale.number,
+                                                    .N = N,
+                                                    .S = N ? x.numel() / N : 0});
   });
   if (needs_grad(x.context(), x, y)) {
     auto n = std::make_shared<ResidualNode>();
@@ -66,7 +65,7 @@ Tensor residual(const Tensor& x, const Tensor& y, const Tensor& scale) {
   return scaled_sum("residual", x, y, {.per_sample = scale});
 }
 Tensor weighted_add(const Tensor& a, const Tensor& b, float w) {
-  return scaled_sum("weighted_add", a, b, {.number = w, .one_number = true});
+  return scaled_sum("weighted_add", a, b, {.number = w});
 }
 
 }  // namespace bonafide::fn

@@ -1,12 +1,11 @@
-// tests/host/test_supcon.cpp — the three forms of the contrastive loss against their formulas in double.
+// tests/kernels/test_supcon.cpp — the three forms of the contrastive loss against their formulas in double.
 #include <utility>
 
-#include "engine/context.h"
 #include "kernels/supcon/supcon.h"
 #include "layers/functional/l2_normalize.h"
 #include "layers/functional/losses.h"
+#include "tests/support/backend.h"
 #include "tests/support/gradcheck.h"
-#include "tests/support/threads.h"
 
 using namespace bonafide;
 using namespace bonafide::test;
@@ -31,14 +30,14 @@ struct Batch {
   }
   std::pair<Buffer<float>, Buffer<float>> forward() const {
     Buffer<float> loss(1), stats(3 * N);
-    kernels::cpu::supcon_fwd({.f = f.cspan(),
-                              .labels = labels.cspan(),
-                              .loss = loss.span(),
-                              .stats = stats.span(),
-                              .form = form,
-                              .N = N,
-                              .D = D,
-                              .temperature = temperature});
+    backend::supcon_fwd({.f = f.cspan(),
+                         .labels = labels.cspan(),
+                         .loss = loss.span(),
+                         .stats = stats.span(),
+                         .form = form,
+                         .N = N,
+                         .D = D,
+                         .temperature = temperature});
     stats.check_guards("stats");
     return {loss, stats};
   }
@@ -48,17 +47,20 @@ struct Batch {
     return std::as_const(r.first)[0];
   }
   Buffer<float> backward(float dloss, GradMode mode, Buffer<float> df) const {
-    const Buffer<float> d(1, dloss), stats = forward().second;
-    kernels::cpu::supcon_bwd({.dloss = d.cspan(),
-                              .f = f.cspan(),
-                              .labels = labels.cspan(),
-                              .stats = stats.cspan(),
-                              .df = df.span(),
-                              .df_mode = mode,
-                              .form = form,
-                              .N = N,
-                              .D = D,
-                              .temperature = temperature});
+    return backward(dloss, mode, std::move(df), forward().second);
+  }
+  Buffer<float> backward(float dloss, GradMode mode, Buffer<float> df, const Buffer<float>& stats) const {
+    const Buffer<float> d(1, dloss);
+    backend::supcon_bwd({.dloss = d.cspan(),
+                         .f = f.cspan(),
+                         .labels = labels.cspan(),
+                         .stats = stats.cspan(),
+                         .df = df.span(),
+                         .df_mode = mode,
+                         .form = form,
+                         .N = N,
+                         .D = D,
+                         .temperature = temperature});
     return df;
   }
 
@@ -87,7 +89,8 @@ struct Batch {
   void expect_right() const {
     std::vector<double> x, df;
     for (std::int64_t k = 0; k < N * D; ++k) x.push_back(f[k]);
-    expect_close("loss", forward().first, {reference(x)}, 1e-6, 1e-7);
+    const auto [got_loss, stats] = forward();
+    expect_close("loss", got_loss, {reference(x)}, 1e-6, 1e-7);
     for (std::size_t k = 0; k < x.size(); ++k) {
       const double at = x[k], h = 1e-5;
       x[k] = at + h;
@@ -98,10 +101,11 @@ struct Batch {
     }
     // stats are f32, so every q_ij carries a relative error of a few 1e-7; N terms of q_ij dloss / (N T) are summed.
     const double atol = 5e-7 * 2.5 / double(temperature);
-    expect_close("df", backward(2.5f, GradMode::write, Buffer<float>(N * D)), df, 1e-6, atol);
+    expect_close("df", backward(2.5f, GradMode::write, Buffer<float>(N * D), stats), df, 1e-6, atol);
     for (double& d : df) d += 8;
-    expect_close("df added", backward(2.5f, GradMode::add, Buffer<float>(N * D, 8)), df, 1e-6, atol);
-    expect_bitwise("df skipped", backward(2.5f, GradMode::skip, Buffer<float>(N * D, 8)), Buffer<float>(N * D, 8));
+    expect_close("df added", backward(2.5f, GradMode::add, Buffer<float>(N * D, 8), stats), df, 1e-6, atol);
+    expect_bitwise("df skipped", backward(2.5f, GradMode::skip, Buffer<float>(N * D, 8), stats),
+                   Buffer<float>(N * D, 8));
   }
 };
 const SupConForm kForms[] = {SupConForm::log_outside, SupConForm::l_out, SupConForm::soft};
@@ -118,9 +122,49 @@ Batch equal_features(std::int64_t n, SupConForm form) {
 }  // namespace
 
 TEST_CASE("supcon: three forms, both passes against the definition in double") {
-  for (const SupConForm form : kForms)
-    for (const auto& [n, d] : {std::pair{4, 1}, {2, 3}, {5, 17}, {13, 8}, {17, 9}, {6, 33}, {3, 300}})
-      Batch(n, d, form).expect_right();
+  for_each_variant([] {
+    for (const SupConForm form : kForms)
+      for (const auto& [n, d] : {std::pair{4, 1}, {2, 3}, {5, 17}, {13, 8}, {17, 9}, {6, 33}, {3, 300}})
+        Batch(n, d, form).expect_right();
+  });
+}
+
+// The gradient in closed form, because a difference quotient of the reference costs N^2 D for each of N D numbers.
+TEST_CASE("supcon: batches longer than a tile of any kind, both passes against the definition in double") {
+  for (const SupConForm form : kForms) {
+    const Batch b(131, 5, form);
+    const std::int64_t N = b.N, D = b.D;
+    const double T = double(b.temperature);
+    const auto zeros = [](std::int64_t n) { return std::vector<double>(static_cast<std::size_t>(n), 0.0); };
+    std::vector<double> x, e = zeros(N * N), all = zeros(N), positive = all, weights = all, df = zeros(N * D);
+    for (std::int64_t k = 0; k < N * D; ++k) x.push_back(b.f[k]);
+    const auto w = [&](std::int64_t i, std::int64_t j) {
+      const double yi = b.labels[i], yj = b.labels[j];
+      return form == SupConForm::soft ? yi * yj + (1 - yi) * (1 - yj) : double(int(yi) == int(yj));
+    };
+    for (std::int64_t i = 0; i < N; ++i)
+      for (std::int64_t j = 0; j < N; ++j) {
+        if (j == i) continue;
+        double dot = 0;
+        for (std::int64_t k = 0; k < D; ++k) dot += x[std::size_t(i * D + k)] * x[std::size_t(j * D + k)];
+        const double v = e[std::size_t(i * N + j)] = std::exp(dot / T);
+        all[std::size_t(i)] += v, positive[std::size_t(i)] += w(i, j) * v, weights[std::size_t(i)] += w(i, j);
+      }
+    for (std::int64_t i = 0; i < N; ++i)
+      for (std::int64_t j = 0; j < N; ++j) {
+        if (j == i) continue;
+        const double v = e[std::size_t(i * N + j)];
+        const double pull = form == SupConForm::log_outside ? w(i, j) * v / positive[std::size_t(i)]
+                                                            : w(i, j) / weights[std::size_t(i)];
+        const double slope = (v / all[std::size_t(i)] - pull) / (double(N) * T);
+        for (std::int64_t k = 0; k < D; ++k) {
+          df[std::size_t(i * D + k)] += slope * x[std::size_t(j * D + k)];
+          df[std::size_t(j * D + k)] += slope * x[std::size_t(i * D + k)];
+        }
+      }
+    expect_close("loss", b.forward().first, {b.reference(x)}, 1e-6, 1e-7);
+    expect_close("df", b.backward(1, GradMode::write, Buffer<float>(N * D)), df, 1e-6, 5e-7 / T);
+  }
 }
 
 TEST_CASE("supcon: known answers for 64 equal features, half of each class") {
@@ -174,20 +218,18 @@ TEST_CASE("supcon: similarities of 80 and 2000 stay finite") {
     }
 }
 
-TEST_CASE("supcon: one and two threads give the same bits") {
+TEST_CASE("supcon does not depend on the order of the work") {
   for (const SupConForm form : kForms) {
     const Batch b(37, 65, form);
-    const auto [f1, f2] = with_one_and_two_threads([&] { return b.forward(); });
-    expect_bitwise("loss", f1.first, f2.first);
-    expect_bitwise("stats", f1.second, f2.second);
-    const auto [d1, d2] =
-        with_one_and_two_threads([&] { return b.backward(1, GradMode::add, Buffer<float>(37 * 65, 1)); });
-    expect_bitwise("df", d1, d2);
+    expect_order_free([&] {
+      const auto [loss, stats] = b.forward();
+      return std::tuple{loss, stats, b.backward(1, GradMode::add, Buffer<float>(37 * 65, 1), stats)};
+    });
   }
 }
 
 TEST_CASE("supcon gradient check through the normalisation, and names") {
-  Context ctx;
+  Context ctx(device());
   const Tensor x = random_leaf(ctx, {6, 5}, 1);
   const std::vector<float> labels{0, 1, 0.2f, 1, 0, 0.9f};
   const Tensor y = Tensor::from_host(ctx, {6}, std::span<const float>(labels));
@@ -204,24 +246,24 @@ TEST_CASE("supcon explains wrong arguments") {
   Batch b(3, 4, SupConForm::l_out);
   Buffer<float> l(1), stats(9);
   expect_throw("f has 12 elements, expected [4, 4]", [&] {
-    kernels::cpu::supcon_fwd(
+    backend::supcon_fwd(
         {.f = b.f.cspan(), .labels = b.labels.cspan(), .loss = l.span(), .stats = stats.span(), .N = 4, .D = 4});
   });
   expect_throw("stats has 1 elements, expected [3, 3]", [&] {
-    kernels::cpu::supcon_fwd(
+    backend::supcon_fwd(
         {.f = b.f.cspan(), .labels = b.labels.cspan(), .loss = l.span(), .stats = l.span(), .N = 3, .D = 4});
   });
   expect_throw("temperature 0", [&] {
-    kernels::cpu::supcon_fwd({.f = b.f.cspan(),
-                              .labels = b.labels.cspan(),
-                              .loss = l.span(),
-                              .stats = stats.span(),
-                              .N = 3,
-                              .D = 4,
-                              .temperature = 0});
+    backend::supcon_fwd({.f = b.f.cspan(),
+                         .labels = b.labels.cspan(),
+                         .loss = l.span(),
+                         .stats = stats.span(),
+                         .N = 3,
+                         .D = 4,
+                         .temperature = 0});
   });
-  expect_throw("the mean over 0 rows", [&] { kernels::cpu::supcon_fwd({.loss = l.span(), .D = 4}); });
-  Context ctx;
+  expect_throw("the mean over 0 rows", [&] { backend::supcon_fwd({.loss = l.span(), .D = 4}); });
+  Context ctx(device());
   expect_throw("expected features [N, D], got [3]",
                [&] { fn::supcon(Tensor::zeros(ctx, {3}), Tensor::zeros(ctx, {3}), SupConForm::l_out, 1); });
 }

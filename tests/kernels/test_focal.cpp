@@ -1,11 +1,10 @@
-// tests/host/test_focal.cpp — both forms of the focal loss against their formulas in double.
+// tests/kernels/test_focal.cpp — both forms of the focal loss against their formulas in double.
 #include <utility>
 
-#include "engine/context.h"
 #include "kernels/focal/focal.h"
 #include "layers/functional/losses.h"
+#include "tests/support/backend.h"
 #include "tests/support/gradcheck.h"
-#include "tests/support/threads.h"
 
 using namespace bonafide;
 using namespace bonafide::test;
@@ -24,20 +23,20 @@ struct Batch {
   }
   Buffer<float> loss() const {
     Buffer<float> l(1);
-    kernels::cpu::focal_fwd(
+    backend::focal_fwd(
         {.z = z.cspan(), .y = y.cspan(), .loss = l.span(), .form = form, .alpha = alpha, .gamma = gamma});
     return l;
   }
   Buffer<float> gradient(float dloss, GradMode mode, Buffer<float> dz) const {
     const Buffer<float> d(1, dloss);
-    kernels::cpu::focal_bwd({.dloss = d.cspan(),
-                             .z = z.cspan(),
-                             .y = y.cspan(),
-                             .dz = dz.span(),
-                             .dz_mode = mode,
-                             .form = form,
-                             .alpha = alpha,
-                             .gamma = gamma});
+    backend::focal_bwd({.dloss = d.cspan(),
+                        .z = z.cspan(),
+                        .y = y.cspan(),
+                        .dz = dz.span(),
+                        .dz_mode = mode,
+                        .form = form,
+                        .alpha = alpha,
+                        .gamma = gamma});
     return dz;
   }
   // Term i of the mean as a function of its logit; `weight_z` is where the published form's detached weight is taken.
@@ -70,14 +69,16 @@ const FocalForm kForms[] = {FocalForm::detached_one_sided, FocalForm::canonical}
 }  // namespace
 
 TEST_CASE("focal: both forms, both passes against double; the published weight is a constant to the gradient") {
-  for (const FocalForm form : kForms) {
-    for (const std::int64_t n : {1, 2, 17, 33, 101}) Batch(n, form).expect_right();
-    Batch gamma2(17, form);
-    gamma2.gamma = 2, gamma2.alpha = 0.25;
-    gamma2.expect_right();
-    gamma2.gamma = 0;
-    gamma2.expect_right();
-  }
+  for_each_variant([] {
+    for (const FocalForm form : kForms) {
+      for (const std::int64_t n : {1, 2, 17, 33, 101, 601}) Batch(n, form).expect_right();
+      Batch gamma2(17, form);
+      gamma2.gamma = 2, gamma2.alpha = 0.25;
+      gamma2.expect_right();
+      gamma2.gamma = 0;
+      gamma2.expect_right();
+    }
+  });
 }
 
 TEST_CASE("focal: known answers") {
@@ -93,6 +94,9 @@ TEST_CASE("focal: known answers") {
   for (int i = 0; i < 4; ++i) genuine.z[i] = 0, genuine.y[i] = 0;
   expect_close("genuine", genuine.loss(), {0.472 * std::pow(0.5, 0.73) * std::log(2.0)}, 1e-6, 0);
   genuine.expect_right();
+  Batch many(601, FocalForm::detached_one_sided);  // the one attack is far from the first logits
+  for (int i = 0; i < 601; ++i) many.y[i] = i == 600 ? 1.0f : 0.0f;
+  many.expect_right();
   genuine.y[3] = 0.01f;
   expect_close("one soft label", genuine.loss(), {0.528 * std::pow(0.5, 0.73) * std::log(2.0)}, 1e-6, 0);
   // The one-sided weight lowers a genuine sample that is taken for an attack: (1 - p)^gamma is small there.
@@ -118,11 +122,12 @@ TEST_CASE("focal: logits of 80 and 1000 give finite results on both sides") {
       }
 }
 
-TEST_CASE("focal: threads, gradient check of the canonical form, wrong arguments") {
-  const Batch b(33, FocalForm::canonical, 300);
-  const auto [one, two] = with_one_and_two_threads([&] { return b.loss(); });
-  expect_bitwise("loss", one, two);
-  Context ctx;
+TEST_CASE("focal: order of the work, gradient check of the canonical form, wrong arguments") {
+  for (const FocalForm form : kForms) {
+    const Batch b(601, form, 3);
+    expect_order_free([&] { return std::tuple{b.loss(), b.gradient(2, GradMode::add, Buffer<float>(601, 1))}; });
+  }
+  Context ctx(device());
   const Tensor z = random_leaf(ctx, {7, 1}, 1);
   const std::vector<float> labels{0, 1, 0.2f, 1, 0, 0.9f, 1};
   const Tensor y = Tensor::from_host(ctx, {7}, std::span<const float>(labels));
@@ -133,9 +138,8 @@ TEST_CASE("focal: threads, gradient check of the canonical form, wrong arguments
   expect_throw("unknown focal form 'focal'", [&] { fn::focal_form("focal"); });
   Buffer<float> l(1);
   expect_throw("2 labels for 3 logits", [&] {
-    kernels::cpu::focal_fwd({.z = Buffer<float>(3).cspan(), .y = Buffer<float>(2).cspan(), .loss = l.span()});
+    backend::focal_fwd({.z = Buffer<float>(3).cspan(), .y = Buffer<float>(2).cspan(), .loss = l.span()});
   });
-  expect_throw("the mean of no logits", [&] { kernels::cpu::focal_fwd({.loss = l.span()}); });
-  expect_throw("alpha 2",
-               [&] { kernels::cpu::focal_fwd({.z = l.cspan(), .y = l.cspan(), .loss = l.span(), .alpha = 2}); });
+  expect_throw("the mean of no logits", [&] { backend::focal_fwd({.loss = l.span()}); });
+  expect_throw("alpha 2", [&] { backend::focal_fwd({.z = l.cspan(), .y = l.cspan(), .loss = l.span(), .alpha = 2}); });
 }
