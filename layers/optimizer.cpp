@@ -2,7 +2,7 @@
 #include "layers/optimizer.h"
 
 #include <algorithm>
-#include <cmath>
+#include <span>
 
 #include "engine/host_values.h"
 #include "kernels/adamw/adamw.h"
@@ -18,37 +18,53 @@ void read(const SafetensorsFile& file, const char* name, const Tensor& t) {
   write_values(t, [&](Span<float> values) { file.read<float>(name, values); });
 }
 
+// The elements of a tensor of bytes: there are no tensors of doubles and of ranges.
+template <class T>
+Span<T> of(const Tensor& bytes) {
+  return {reinterpret_cast<T*>(bytes.span<std::uint8_t>().ptr), bytes.numel() / std::int64_t(sizeof(T))};
+}
+
 }  // namespace
 
 Optimizer::Optimizer(ParameterSet& parameters, OptimizerConfig config) : parameters_(parameters), config_(std::move(config)) {
   if (config_.type != "adamw" && config_.type != "sgd")
     throw Error(str("optimizer.type is '", config_.type, "', expected adamw or sgd"));
-  if (!config_.decay_norm_and_bias) no_decay_ = parameters_.ranges_without_decay();
+  const auto ranges = parameters_.ranges_without_decay();
+  if (!config_.decay_norm_and_bias && !ranges.empty()) {
+    const auto bytes = std::as_bytes(std::span(ranges));
+    no_decay_ = Tensor::from_host(parameters_.context(), {std::int64_t(bytes.size())},
+                                  std::span(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
+  }
   first_ = arena(parameters_);
   if (config_.type == "adamw") second_ = arena(parameters_);
 }
 
 double Optimizer::step(double learning_rate) {
   parameters_.complete_gradients();
+  Context& ctx = parameters_.context();
   const auto g = parameters_.gradients().cspan<float>();
-  double norm = 0;
-  std::vector<double> workspace(std::size_t(kernels::grad_norm_workspace(g.len)));
-  kernels::cpu::grad_norm({.g = g, .norm = {&norm, 1}, .workspace = workspace});
-  if (!std::isfinite(norm)) return norm;
-  const double scale = config_.clip_grad_norm > 0 ? kernels::clip_factor(norm, config_.clip_grad_norm) : 1;
-  const Span<const kernels::ElementRange> no_decay(no_decay_);
+  const std::int64_t pieces = kernels::grad_norm_workspace(g.len);
+  const Tensor doubles = Tensor::empty(ctx, {(1 + pieces) * std::int64_t(sizeof(double))}, DType::u8, "gradient norm");
+  const Span<double> norm = of<double>(doubles).slice(0, 1);
+  kernels::grad_norm(ctx.target(), {.g = g, .norm = norm, .workspace = of<double>(doubles).slice(1, pieces)});
+
+  // The kernels read the norm where it is and do nothing when it is not finite: the device never waits for the host.
   const Span<bf16> copy = parameters_.compute_copies() ? parameters_.compute_copies().span<bf16>() : Span<bf16>();
   const auto p = parameters_.values().span<float>();
-  ++steps_;
+  const auto no_decay = no_decay_ ? of<const kernels::ElementRange>(no_decay_) : Span<const kernels::ElementRange>();
   if (config_.type == "adamw")
-    kernels::cpu::adamw({.p = p, .m = first_.span<float>(), .v = second_.span<float>(), .g = g, .copy = copy,
-                         .no_decay = no_decay, .step = steps_, .lr = learning_rate, .beta1 = config_.beta1,
-                         .beta2 = config_.beta2, .eps = config_.eps, .weight_decay = config_.weight_decay, .grad_scale = scale});
+    kernels::adamw(ctx.target(), {.p = p, .m = first_.span<float>(), .v = second_.span<float>(), .g = g, .copy = copy,
+                                  .no_decay = no_decay, .norm = norm, .step = steps_ + 1, .lr = learning_rate,
+                                  .beta1 = config_.beta1, .beta2 = config_.beta2, .eps = config_.eps,
+                                  .weight_decay = config_.weight_decay, .max_norm = config_.clip_grad_norm});
   else
-    kernels::cpu::sgd({.p = p, .buffer = first_.span<float>(), .g = g, .copy = copy, .no_decay = no_decay,
-                       .first = steps_ == 1, .lr = learning_rate, .momentum = config_.momentum,
-                       .weight_decay = config_.weight_decay, .grad_scale = scale});
-  return norm;
+    kernels::sgd(ctx.target(), {.p = p, .buffer = first_.span<float>(), .g = g, .copy = copy, .no_decay = no_decay,
+                                .norm = norm, .first = steps_ == 0, .lr = learning_rate, .momentum = config_.momentum,
+                                .weight_decay = config_.weight_decay, .max_norm = config_.clip_grad_norm});
+  double result = 0;
+  ctx.download(&result, norm.ptr, sizeof result);
+  if (kernels::is_finite(result)) ++steps_;
+  return result;
 }
 
 std::vector<StoredArray> Optimizer::state() const {
@@ -66,7 +82,7 @@ Ema::Ema(ParameterSet& parameters, double decay) : parameters_(&parameters), dec
   average_.copy_from(parameters.values());
 }
 void Ema::update() {
-  kernels::cpu::ema({.e = average_.span<float>(), .p = parameters_->values().cspan<float>(), .decay = decay_});
+  kernels::ema(parameters_->context().target(), {.e = average_.span<float>(), .p = parameters_->values().cspan<float>(), .decay = decay_});
 }
 void Ema::swap() {
   Tensor current = parameters_->values();

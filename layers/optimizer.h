@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "engine/safetensors.h"
-#include "kernels/element_range.h"
 #include "layers/parameters.h"
 
 namespace bonafide {
@@ -34,7 +33,7 @@ class Optimizer {
  private:
   ParameterSet& parameters_;
   OptimizerConfig config_;
-  std::vector<kernels::ElementRange> no_decay_;
+  Tensor no_decay_;        // ElementRanges as bytes, or empty
   Tensor first_, second_;  // adamw: m and v; sgd: momentum buffer and nothing
   std::int64_t steps_ = 0;
 };

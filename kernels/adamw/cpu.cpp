@@ -16,7 +16,7 @@ void check(const AdamWStep& a) {
            " are not in [0, 1)");
   BF_CHECK(a.eps >= 0 && a.weight_decay >= 0, "adamw: eps ", a.eps, " and weight decay ", a.weight_decay,
            " must be >= 0");
-  check_ranges("adamw", a.no_decay, n);
+  BF_CHECK(a.norm.size() <= 1, "adamw: norm has ", a.norm.size(), " elements, expected 1");
 }
 
 namespace cpu {
@@ -24,18 +24,14 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 15;
 
-struct Constants {
-  float grad_scale, beta1, beta2, rest1, rest2, rate, root, eps;
-};
-
 template <bool kCopy>
-void step(const AdamWStep& a, const Constants& k, float decay, std::int64_t begin, std::int64_t end) {
+void step(const AdamWStep& a, const AdamWConstants& k, float grad_scale, float decay, std::int64_t begin, std::int64_t end) {
   float *p = a.p.ptr, *m = a.m.ptr, *v = a.v.ptr;
   const float* g = a.g.ptr;
   bf16* copy = a.copy.ptr;
 #pragma omp simd
   for (std::int64_t i = begin; i < end; ++i) {
-    const float gi = k.grad_scale * g[i];
+    const float gi = grad_scale * g[i];
     m[i] = k.beta1 * m[i] + k.rest1 * gi;
     v[i] = k.beta2 * v[i] + k.rest2 * gi * gi;
     p[i] -= decay * p[i] + k.rate * m[i] / (std::sqrt(v[i]) * k.root + k.eps);
@@ -47,14 +43,14 @@ void step(const AdamWStep& a, const Constants& k, float decay, std::int64_t begi
 
 void adamw(const AdamWStep& a) {
   check(a);
-  const double bias1 = 1 - std::pow(a.beta1, double(a.step)), bias2 = 1 - std::pow(a.beta2, double(a.step));
-  const Constants k{float(a.grad_scale),         float(a.beta1),     float(a.beta2),
-                    float(1 - a.beta1),          float(1 - a.beta2), float(a.lr / bias1),
-                    float(1 / std::sqrt(bias2)), float(a.eps)};
-  const float decay = float(a.lr * a.weight_decay);
+  check_ranges("adamw", a.no_decay, a.p.size());
+  const double norm = a.norm ? a.norm[0] : 0;
+  if (!is_finite(norm)) return;
+  const AdamWConstants k = adamw_constants(a);
+  const float scale = float(a.grad_scale * clip_factor(norm, a.max_norm));
   parallel_ranges(a.p.size(), kGrain, [&](std::int64_t begin, std::int64_t end) {
     for_each_segment(a.no_decay, begin, end, [&](std::int64_t b, std::int64_t e, bool exempt) {
-      a.copy ? step<true>(a, k, exempt ? 0 : decay, b, e) : step<false>(a, k, exempt ? 0 : decay, b, e);
+      a.copy ? step<true>(a, k, scale, exempt ? 0 : k.decay, b, e) : step<false>(a, k, scale, exempt ? 0 : k.decay, b, e);
     });
   });
 }

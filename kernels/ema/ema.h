@@ -6,6 +6,7 @@
 // Deterministic: elements do not depend on each other. Not differentiable, so there is no autograd node.
 #pragma once
 #include "engine/base.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -19,8 +20,6 @@ constexpr Cost ema_cost(std::int64_t n) { return {8.0 * double(n), 4.0 * double(
 
 void check(const EmaStep&);
 
-namespace cpu {
-void ema(const EmaStep&);
-}
+BF_PASS_PLAIN(ema, EmaStep);
 
 }  // namespace bonafide::kernels

@@ -1,9 +1,8 @@
 // kernels/grad_norm/cpu.cpp — the global L2 norm on the CPU, bound by memory.
-#include "kernels/grad_norm/grad_norm.h"
-
 #include <cmath>
 
 #include "engine/parallel.h"
+#include "kernels/grad_norm/grad_norm.h"
 
 namespace bonafide::kernels {
 
@@ -16,29 +15,44 @@ void check(const GradNorm& a) {
 namespace cpu {
 namespace {
 
+constexpr int kFold = 32;
+
+double fold(double* s) {
+  for (int step = kFold / 2; step > 0; step /= 2)
+    for (int j = 0; j < step; ++j) s[j] += s[j + step];
+  return s[0];
+}
+
 double sum_of_squares(const float* g, std::int64_t n) {
-  double lane[kGradNormLanes] = {};
+  double lane[kFold] = {};
   std::int64_t i = 0;
-  for (; i + kGradNormLanes <= n; i += kGradNormLanes)
+  for (; i + kFold <= n; i += kFold)
 #pragma omp simd
-    for (int j = 0; j < kGradNormLanes; ++j) lane[j] += double(g[i + j]) * double(g[i + j]);
+    for (int j = 0; j < kFold; ++j) lane[j] += double(g[i + j]) * double(g[i + j]);
   for (int j = 0; i < n; ++i, ++j) lane[j] += double(g[i]) * double(g[i]);
-  double sum = 0;
-  for (double s : lane) sum += s;
-  return sum;
+  return fold(lane);
+}
+
+double sum_of_pieces(Span<const double> pieces) {
+  double lane[kGradNormLanes] = {}, folded[kFold] = {};
+  for (std::int64_t i = 0; i < pieces.len; ++i) lane[i % kGradNormLanes] += pieces[i];
+  for (int k = 0; k < kGradNormLanes / kFold; ++k) folded[k] = fold(lane + k * kFold);
+  return fold(folded);
 }
 
 }  // namespace
 
 void grad_norm(const GradNorm& a) {
   check(a);
-  const std::int64_t n = a.g.size();
-  parallel_ranges(n, kGradNormPiece, [&](std::int64_t begin, std::int64_t end) {
-    a.workspace[begin / kGradNormPiece] = sum_of_squares(a.g.ptr + begin, end - begin);
+  const std::int64_t n = a.g.size(), pieces = grad_norm_workspace(n);
+  constexpr std::int64_t kGrain = 4;  // pieces of a work item
+  parallel_ranges(pieces, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t at = i * kGradNormPiece, rest = n - at;
+      a.workspace[i] = sum_of_squares(a.g.ptr + at, rest < kGradNormPiece ? rest : kGradNormPiece);
+    }
   });
-  double sum = 0;
-  for (std::int64_t i = 0; i < grad_norm_workspace(n); ++i) sum += a.workspace[i];
-  a.norm[0] = std::sqrt(sum);
+  a.norm[0] = std::sqrt(sum_of_pieces(a.workspace.slice(0, pieces)));
 }
 
 }  // namespace cpu
