@@ -41,7 +41,8 @@ constexpr std::uint64_t hash_name(std::string_view s) {  // FNV-1a
   return h;
 }
 
-// A stream of draws. Cheap to make (no state to warm up): make one where the draw is needed and throw it away.
+// A stream of draws. Cheap to make (no state to warm up): make one where the draw is needed and throw it away. A kernel gets
+// one by value, and each thread draws from its own copy.
 class Random {
  public:
   Random(std::uint64_t seed, std::string_view purpose, std::uint64_t a = 0, std::uint64_t b = 0) {
@@ -51,21 +52,21 @@ class Random {
     name_ = {std::uint32_t(a), std::uint32_t(b), std::uint32_t(n >> 32)};
   }
 
-  std::uint32_t u32() {
+  BF_HD std::uint32_t u32() {
     if (used_ == 4) {
       block_ = philox_({counter_++, name_[0], name_[1], name_[2]});
       used_ = 0;
     }
     return block_[std::size_t(used_++)];
   }
-  std::uint64_t u64() {
+  BF_HD std::uint64_t u64() {
     const std::uint64_t hi = u32();
     return hi << 32 | u32();
   }
   // [0, 1): 24 bits, exact in float.
-  float uniform() { return float(u32() >> 8) * 0x1p-24f; }
-  float uniform(float lo, float hi) { return lo + (hi - lo) * uniform(); }
-  bool chance(double p) { return double(u32()) * 0x1p-32 < p; }
+  BF_HD float uniform() { return float(u32() >> 8) * 0x1p-24f; }
+  BF_HD float uniform(float lo, float hi) { return lo + (hi - lo) * uniform(); }
+  BF_HD bool chance(double p) { return double(u32()) * 0x1p-32 < p; }
   // Uniform integer in [0, n), without modulo bias (Lemire's multiply-and-reject).
   std::int64_t below(std::int64_t n) {
     BF_CHECK(n > 0, "below(", n, ")");

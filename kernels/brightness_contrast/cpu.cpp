@@ -1,7 +1,6 @@
 // kernels/brightness_contrast/cpu.cpp — brightness and contrast on the CPU.
 #include "kernels/brightness_contrast/brightness_contrast.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace bonafide::kernels {
@@ -12,14 +11,7 @@ void check(const BrightnessContrast& a) {
 
 ByteTable brightness_contrast_table(float alpha, float beta) {
   ByteTable table;
-  // In double the product of two floats and the sum of two floats are exact or innocuously rounded, so that the
-  // rounding to float afterwards is that of a float operation, and contraction has nothing to change.
-  const float offset = float(double(beta) * 255);
-  for (int v = 0; v < 256; ++v) {
-    const float product = float(double(v) * double(alpha));
-    const float sum = float(double(product) + double(offset));
-    table[std::size_t(v)] = std::uint8_t(std::clamp(sum, 0.0f, 255.0f));
-  }
+  for (int v = 0; v < 256; ++v) table[std::size_t(v)] = brightness_contrast_level(v, alpha, beta);
   return table;
 }
 

@@ -5,8 +5,6 @@
 #include <smmintrin.h>
 #endif
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -27,21 +25,14 @@ void check(const CropResize& a) {
 }
 
 void resize_taps(int size, int out_size, Span<ResizeTap> taps) {
-  for (int i = 0; i < out_size; ++i) {
-    // One division of two exact integers, then exact steps: no compiler may change a bit. float as in OpenCV.
-    const float at = float(double((2LL * i + 1) * size - out_size) / double(2LL * out_size));
-    const float whole = std::floor(at);
-    const int from = int(whole);
-    taps[i] = {std::clamp(from, 0, size - 1), std::clamp(from + 1, 0, size - 1),
-               std::int32_t(std::lrint((at - whole) * 2048))};
-  }
+  for (int i = 0; i < out_size; ++i) taps[i] = resize_tap(size, out_size, i);
 }
 
 namespace cpu {
 namespace {
 
 void blend_pixel(const std::uint8_t* a, const std::uint8_t* b, int weight, std::int16_t* out) {
-  for (int c = 0; c < 3; ++c) out[c] = std::int16_t((a[c] * 2048 + (b[c] - a[c]) * weight) >> 4);
+  for (int c = 0; c < 3; ++c) out[c] = blend_along_x(a[c], b[c], weight);
 }
 // The same, but reads one byte and writes one value more: a pixel and what lies behind it are one vector.
 void blend_pixel_and_more(const std::uint8_t* a, const std::uint8_t* b, int weight, std::int16_t* out) {
@@ -61,7 +52,7 @@ void blend_pixel_and_more(const std::uint8_t* a, const std::uint8_t* b, int weig
 
 // One source row at the output's width, 15 bits a value. `last`: the last column, behind which there may be nothing.
 // `out` has room for one value more than it will hold.
-void blend_along_x(const std::uint8_t* row, int last, const std::vector<ResizeTap>& taps, std::int16_t* out) {
+void blend_row(const std::uint8_t* row, int last, const std::vector<ResizeTap>& taps, std::int16_t* out) {
   for (const ResizeTap& t : taps) {
     const std::uint8_t *a = row + 3 * t.from, *b = row + 3 * t.to;
     if (t.to < last)
@@ -72,10 +63,9 @@ void blend_along_x(const std::uint8_t* row, int last, const std::vector<ResizeTa
   }
 }
 
-void blend_along_y(const std::int16_t* a, const std::int16_t* b, int w1, std::int64_t n, std::uint8_t* out) {
-  const int w0 = 2048 - w1;
+void blend_rows(const std::int16_t* a, const std::int16_t* b, int weight, std::int64_t n, std::uint8_t* out) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) out[i] = std::uint8_t(((w0 * a[i] >> 16) + (w1 * b[i] >> 16) + 2) >> 2);
+  for (std::int64_t i = 0; i < n; ++i) out[i] = blend_along_y(a[i], b[i], weight);
 }
 
 }  // namespace
@@ -95,7 +85,7 @@ void crop_resize(const CropResize& a) {
     if (held[0] == y) return slot[0];
     if (held[1] == y) return slot[1];
     const int s = held[0] == keep ? 1 : 0;
-    blend_along_x(origin + y * stride, a.crop.width() - 1, columns, slot[s]);
+    blend_row(origin + y * stride, a.crop.width() - 1, columns, slot[s]);
     held[s] = y;
     return slot[s];
   };
@@ -103,7 +93,7 @@ void crop_resize(const CropResize& a) {
     const ResizeTap& t = rows[std::size_t(y)];
     const std::int16_t* from = blended(t.from, t.to);
     const std::int16_t* to = blended(t.to, t.from);
-    blend_along_y(from, to, t.weight, n, a.out.ptr + y * n);
+    blend_rows(from, to, t.weight, n, a.out.ptr + y * n);
   }
 }
 

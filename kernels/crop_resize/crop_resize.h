@@ -8,7 +8,10 @@
 // read. Pure integers once the taps are made, and the taps take one correctly rounded division each: the same bits
 // everywhere.
 #pragma once
+#include <cmath>
+
 #include "engine/base.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -32,6 +35,18 @@ struct CropResize {
 struct ResizeTap {
   std::int32_t from = 0, to = 0, weight = 0;
 };
+BF_HD inline ResizeTap resize_tap(int size, int out_size, int i) {
+  // One division of two exact integers, then exact steps: no compiler may change a bit. float as in OpenCV.
+  const float at = float(double((2LL * i + 1) * size - out_size) / double(2LL * out_size)), whole = floorf(at);
+  const int from = int(whole), last = size - 1;
+  return {from < 0 ? 0 : from < last ? from : last, from + 1 < last ? from + 1 : last, std::int32_t(lrintf((at - whole) * 2048))};
+}
+BF_HD constexpr std::int16_t blend_along_x(int a, int b, int weight) {
+  return std::int16_t((a * 2048 + (b - a) * weight) >> 4);
+}
+BF_HD constexpr std::uint8_t blend_along_y(int a, int b, int weight) {
+  return std::uint8_t((((2048 - weight) * a >> 16) + (weight * b >> 16) + 2) >> 2);
+}
 void resize_taps(int size, int out_size, Span<ResizeTap> taps);  // taps: [out_size]
 
 // Every pixel of the rectangle is read at most once, every output pixel written once.
@@ -42,8 +57,6 @@ constexpr Cost crop_resize_cost(const Rect& crop, int out_height, int out_width)
 
 void check(const CropResize&);
 
-namespace cpu {
-void crop_resize(const CropResize&);
-}
+BF_PASS_PLAIN(crop_resize, CropResize);
 
 }  // namespace bonafide::kernels

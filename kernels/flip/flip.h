@@ -3,6 +3,7 @@
 //   image[y, x] <-> image[y, width - 1 - x]          image: [height, width, 3]
 #pragma once
 #include "engine/base.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -15,8 +16,6 @@ constexpr Cost flip_cost(int height, int width) { return {3.0 * height * width, 
 
 void check(const Flip&);
 
-namespace cpu {
-void flip(const Flip&);
-}
+BF_PASS_PLAIN(flip, Flip);
 
 }  // namespace bonafide::kernels

@@ -9,6 +9,7 @@
 // integers apart from the three tables of shifts (f32, one rounded operation each): the same bits everywhere.
 #pragma once
 #include "engine/base.h"
+#include "kernels/backends.h"
 #include "kernels/brightness_contrast/brightness_contrast.h"
 
 namespace bonafide::kernels {
@@ -43,8 +44,6 @@ constexpr Cost hue_saturation_value_cost(std::int64_t pixels) {
 
 void check(const HueSaturationValue&);
 
-namespace cpu {
-void hue_saturation_value(const HueSaturationValue&);
-}
+BF_PASS_PLAIN(hue_saturation_value, HueSaturationValue);
 
 }  // namespace bonafide::kernels

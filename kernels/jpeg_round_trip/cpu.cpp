@@ -11,6 +11,11 @@ void check(const JpegRoundTrip& a) {
            "jpeg_round_trip: ", a.image.size(), " bytes for an image of ", a.height, " x ", a.width, " x 3");
   BF_CHECK(a.quality >= 1 && a.quality <= 100, "jpeg_round_trip: quality ", a.quality, " is not in 1..100");
 }
+void check_workspace(const JpegRoundTrip& a) {
+  const std::int64_t bytes = jpeg_round_trip_workspace(a.height, a.width);
+  BF_CHECK(a.workspace.size() >= bytes, "jpeg_round_trip: workspace of ", a.workspace.size(), " bytes, expected ", bytes);
+  BF_CHECK(reinterpret_cast<std::uintptr_t>(a.workspace.ptr) % 8 == 0, "jpeg_round_trip: the workspace begins at no multiple of 8");
+}
 
 namespace {
 
@@ -38,42 +43,26 @@ QuantTable jpeg_chroma_table(int quality) { return scaled(kChroma, quality); }
 namespace cpu {
 namespace {
 
-// sqrt(2) cos((2 n + 1) k pi / 16) in 13 bits, for frequencies k = 0 2 4 6 (even) and 1 3 5 7 (odd), n = 0..3; the
-// other half of a row mirrors it. The factorisation of Loeffler, Ligtenberg and Moschytz (1989), with its twelve
-// constants rounded to 13 bits, multiplies out to these integers: four of them are one off the rounded cosine, and
-// keeping them so gives libjpeg's bits.
-constexpr int kEven[4][4] = {
-    {8192, 8192, 8192, 8192}, {10703, 4433, -4433, -10703}, {8192, -8192, -8192, 8192}, {4433, -10704, 10704, -4433}};
-constexpr int kOdd[4][4] = {
-    {11363, 9633, 6437, 2260}, {9633, -2259, -11362, -6436}, {6437, -11362, 2261, 9633}, {2260, -6436, 9633, -11363}};
-
 using Block = std::int32_t[8][8];
 
-// One-dimensional transforms of the eight columns at once; `shift` removes the constants' bits, rounding half up.
+// One-dimensional transforms of the eight columns at once.
 void forward(Block& x, int shift) {
-  const int half = 1 << (shift - 1);
   Block y;
   for (int k = 0; k < 4; ++k)
 #pragma omp simd
     for (int c = 0; c < 8; ++c) {
-      int even = half, odd = half;
-      for (int n = 0; n < 4; ++n) {
-        even += kEven[k][n] * (x[n][c] + x[7 - n][c]);
-        odd += kOdd[k][n] * (x[n][c] - x[7 - n][c]);
-      }
-      y[2 * k][c] = even >> shift, y[2 * k + 1][c] = odd >> shift;
+      const auto f = jpeg::forward(k, shift, [&](int n) { return x[n][c]; });
+      y[2 * k][c] = f.first, y[2 * k + 1][c] = f.second;
     }
   std::copy_n(&y[0][0], 64, &x[0][0]);
 }
 void inverse(Block& x, int shift) {
-  const int half = 1 << (shift - 1);
   Block y;
   for (int n = 0; n < 4; ++n)
 #pragma omp simd
     for (int c = 0; c < 8; ++c) {
-      int even = half, odd = 0;
-      for (int k = 0; k < 4; ++k) even += kEven[k][n] * x[2 * k][c], odd += kOdd[k][n] * x[2 * k + 1][c];
-      y[n][c] = (even + odd) >> shift, y[7 - n][c] = (even - odd) >> shift;
+      const auto s = jpeg::inverse(n, shift, [&](int k) { return x[k][c]; });
+      y[n][c] = s.first, y[7 - n][c] = s.second;
     }
   std::copy_n(&y[0][0], 64, &x[0][0]);
 }
@@ -82,64 +71,49 @@ void transpose(Block& x) {
     for (int j = i + 1; j < 8; ++j) std::swap(x[i][j], x[j][i]);
 }
 
-// Nearest multiple of q, halves away from zero; x carries the transform's factor 8. The f32 quotient truncates to the
-// integer quotient: it is below 2^15, and the nearest fraction to an integer from below is further away than f32
-// rounds.
 void quantise(Block& x, const QuantTable& table) {
   for (int v = 0; v < 8; ++v)
 #pragma omp simd
-    for (int u = 0; u < 8; ++u) {
-      const int q = table[std::size_t(8 * v + u)], d = 8 * q, magnitude = x[v][u] < 0 ? -x[v][u] : x[v][u];
-      const int level = int(float(magnitude + d / 2) / float(d));
-      x[v][u] = (x[v][u] < 0 ? -level : level) * q;
-    }
+    for (int u = 0; u < 8; ++u) x[v][u] = jpeg::quantised(x[v][u], table[std::size_t(8 * v + u)]);
 }
 
-// A plane of samples whose sides are multiples of 8; what lies beyond the image repeats its border.
-struct Plane {
-  int height, width, stride;
+// What lies beyond the image repeats its border.
+struct Plane : jpeg::Plane {
   std::vector<std::uint8_t> samples;
-  Plane(int h, int w)
-      : height(h),
-        width(w),
-        stride(ceil_div(w, 8) * 8),
-        samples(std::size_t(stride) * std::size_t(ceil_div(h, 8) * 8)) {}
-  std::uint8_t* row(int y) { return samples.data() + std::ptrdiff_t(y) * stride; }
-  const std::uint8_t* row(int y) const { return samples.data() + std::ptrdiff_t(y) * stride; }
-  int rows() const { return ceil_div(height, 8) * 8; }
+  explicit Plane(jpeg::Plane p) : jpeg::Plane(p), samples(std::size_t(p.size())) {}
+  std::uint8_t* row(int y) { return samples.data() + std::ptrdiff_t(y) * stride(); }
+  const std::uint8_t* row(int y) const { return samples.data() + std::ptrdiff_t(y) * stride(); }
 };
 
 void round_trip(Plane& plane, const QuantTable& table) {
   for (int y = 0; y < plane.rows(); y += 8)
-    for (int x = 0; x < plane.stride; x += 8) {
+    for (int x = 0; x < plane.stride(); x += 8) {
       Block b;
       for (int i = 0; i < 8; ++i)
         for (int j = 0; j < 8; ++j) b[j][i] = plane.row(y + i)[x + j] - 128;
-      forward(b, 11);  // along rows, two fractional bits kept
+      forward(b, jpeg::kForwardRows);
       transpose(b);
-      forward(b, 15);
+      forward(b, jpeg::kForwardColumns);
       quantise(b, table);
-      inverse(b, 11);
+      inverse(b, jpeg::kInverseColumns);
       transpose(b);
-      inverse(b, 18);
+      inverse(b, jpeg::kInverseRows);
       for (int i = 0; i < 8; ++i)
-        for (int j = 0; j < 8; ++j) plane.row(y + i)[x + j] = std::uint8_t(std::clamp(b[j][i] + 128, 0, 255));
+        for (int j = 0; j < 8; ++j) plane.row(y + i)[x + j] = jpeg::byte(b[j][i] + 128);
     }
 }
-
-// 16-bit fixed point of ITU-R BT.601's matrix (JFIF).
-consteval int fixed(double v) { return int(v * 65536 + 0.5); }
 
 }  // namespace
 
 void jpeg_round_trip(const JpegRoundTrip& a) {
   check(a);
-  const int H = a.height, W = a.width, h = ceil_div(H, 2), w = ceil_div(W, 2);
+  const int H = a.height, W = a.width;
   if (H == 0 || W == 0) return;
-  Plane luma(H, W), blue(h, w), red(h, w);
+  Plane luma(jpeg::luma_plane(H, W)), blue(jpeg::chroma_plane(H, W)), red(jpeg::chroma_plane(H, W));
+  const int h = blue.height, w = blue.width;
 
   // To YCbCr; chroma of full width in two row buffers, which repeat the last column as far as the plane's blocks reach.
-  const int wide = 2 * blue.stride;
+  const int wide = 2 * blue.stride();
   std::vector<std::uint8_t> full(std::size_t(4 * wide));
   std::uint8_t *cb[2] = {full.data(), full.data() + wide}, *cr[2] = {full.data() + 2 * wide, full.data() + 3 * wide};
   for (int y = 0; y < 2 * h; ++y) {
@@ -149,33 +123,29 @@ void jpeg_round_trip(const JpegRoundTrip& a) {
 #pragma omp simd
     for (int x = 0; x < W; ++x) {
       const int R = p[3 * x], G = p[3 * x + 1], B = p[3 * x + 2];
-      l[x] = std::uint8_t((fixed(0.299) * R + fixed(0.587) * G + fixed(0.114) * B + 32768) >> 16);
-      b[x] = std::uint8_t((-fixed(0.168735892) * R - fixed(0.331264108) * G + 32768 * B + (128 << 16) + 32767) >> 16);
-      r[x] = std::uint8_t((32768 * R - fixed(0.418687589) * G - fixed(0.081312411) * B + (128 << 16) + 32767) >> 16);
+      l[x] = jpeg::luma(R, G, B), b[x] = jpeg::blue(R, G, B), r[x] = jpeg::red(R, G, B);
     }
-    std::fill(l + W, l + luma.stride, l[W - 1]);
+    std::fill(l + W, l + luma.stride(), l[W - 1]);
     std::fill(b + W, b + wide, b[W - 1]);
     std::fill(r + W, r + wide, r[W - 1]);
     if (y % 2 == 0) continue;
     std::uint8_t *db = blue.row(y / 2), *dr = red.row(y / 2);
 #pragma omp simd
-    for (int x = 0; x < blue.stride; ++x) {  // mean of four; halves go down and up in turn
-      const int bias = 1 + (x & 1);
-      db[x] = std::uint8_t((cb[0][2 * x] + cb[0][2 * x + 1] + cb[1][2 * x] + cb[1][2 * x + 1] + bias) >> 2);
-      dr[x] = std::uint8_t((cr[0][2 * x] + cr[0][2 * x + 1] + cr[1][2 * x] + cr[1][2 * x + 1] + bias) >> 2);
+    for (int x = 0; x < blue.stride(); ++x) {
+      db[x] = jpeg::halved(cb[0][2 * x], cb[0][2 * x + 1], cb[1][2 * x], cb[1][2 * x + 1], x);
+      dr[x] = jpeg::halved(cr[0][2 * x], cr[0][2 * x + 1], cr[1][2 * x], cr[1][2 * x + 1], x);
     }
   }
   for (Plane* plane : {&luma, &blue, &red})
     for (int y = plane->height; y < plane->rows(); ++y)
-      std::copy_n(plane->row(plane->height - 1), plane->stride, plane->row(y));
+      std::copy_n(plane->row(plane->height - 1), plane->stride(), plane->row(y));
 
   round_trip(luma, jpeg_luma_table(a.quality));
   const QuantTable chroma = jpeg_chroma_table(a.quality);
   round_trip(blue, chroma);
   round_trip(red, chroma);
 
-  // Chroma back to full size: 3/4 of the nearer sample and 1/4 of the next, both ways, halves up and down in turn.
-  // Images of up to two chroma columns are doubled plainly, as libjpeg does.
+  // Chroma back to full size. Images of up to two chroma columns are doubled plainly, as libjpeg does.
   std::vector<int> sums(static_cast<std::size_t>(w));
   const auto doubled = [&](const Plane& plane, int y, std::uint8_t* out) {
     const std::uint8_t* near = plane.row(y / 2);
@@ -187,12 +157,12 @@ void jpeg_round_trip(const JpegRoundTrip& a) {
     int* s = sums.data();
 #pragma omp simd
     for (int x = 0; x < w; ++x) s[x] = 3 * near[x] + next[x];
-    out[0] = std::uint8_t((4 * s[0] + 8) >> 4);
-    out[2 * w - 1] = std::uint8_t((4 * s[w - 1] + 7) >> 4);
+    out[0] = jpeg::doubled(s[0], s[0], 0);
+    out[2 * w - 1] = jpeg::doubled(s[w - 1], s[w - 1], 1);
 #pragma omp simd
     for (int x = 0; x < w - 1; ++x) {
-      out[2 * x + 1] = std::uint8_t((3 * s[x] + s[x + 1] + 7) >> 4);
-      out[2 * x + 2] = std::uint8_t((3 * s[x + 1] + s[x] + 8) >> 4);
+      out[2 * x + 1] = jpeg::doubled(s[x], s[x + 1], 1);
+      out[2 * x + 2] = jpeg::doubled(s[x + 1], s[x], 0);
     }
   };
   for (int y = 0; y < H; ++y) {
@@ -200,13 +170,11 @@ void jpeg_round_trip(const JpegRoundTrip& a) {
     doubled(red, y, cr[0]);
     const std::uint8_t *l = luma.row(y), *b = cb[0], *r = cr[0];
     std::uint8_t* p = a.image.ptr + 3LL * W * y;
-    const auto byte = [](int v) { return std::uint8_t(v < 0 ? 0 : v > 255 ? 255 : v); };
 #pragma omp simd
     for (int x = 0; x < W; ++x) {
-      const int B = b[x] - 128, R = r[x] - 128;
-      p[3 * x] = byte(l[x] + ((fixed(1.402) * R + 32768) >> 16));
-      p[3 * x + 1] = byte(l[x] + ((-fixed(0.34414) * B - fixed(0.71414) * R + 32768) >> 16));
-      p[3 * x + 2] = byte(l[x] + ((fixed(1.772) * B + 32768) >> 16));
+      p[3 * x] = jpeg::to_r(l[x], r[x]);
+      p[3 * x + 1] = jpeg::to_g(l[x], b[x], r[x]);
+      p[3 * x + 2] = jpeg::to_b(l[x], b[x]);
     }
   }
 }

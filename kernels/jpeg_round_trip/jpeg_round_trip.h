@@ -11,18 +11,25 @@
 #include <array>
 
 #include "engine/base.h"
+#include "kernels/backends.h"
+#include "kernels/jpeg_round_trip/arithmetic.h"
 
 namespace bonafide::kernels {
 
 struct JpegRoundTrip {
   Span<std::uint8_t> image;  // [height, width, 3], RGB
   int height = 0, width = 0;
-  int quality = 75;  // 1..100
+  int quality = 75;               // 1..100
+  Span<std::uint8_t> workspace;   // CUDA: jpeg_round_trip_workspace bytes at a multiple of 8, contents irrelevant
 };
 
 using QuantTable = std::array<std::int32_t, 64>;  // row-major, not zigzag
 QuantTable jpeg_luma_table(int quality);
 QuantTable jpeg_chroma_table(int quality);
+
+constexpr std::int64_t jpeg_round_trip_workspace(int height, int width) {
+  return jpeg::luma_plane(height, width).size() + 2 * jpeg::chroma_plane(height, width).size();
+}
 
 // The image is read and written once; 1.5 planes are transformed, 2 x 16 passes of 32 multiply-adds for 64 values.
 constexpr Cost jpeg_round_trip_cost(int height, int width) {
@@ -31,9 +38,8 @@ constexpr Cost jpeg_round_trip_cost(int height, int width) {
 }
 
 void check(const JpegRoundTrip&);
+void check_workspace(const JpegRoundTrip&);  // throws; CUDA
 
-namespace cpu {
-void jpeg_round_trip(const JpegRoundTrip&);
-}
+BF_PASS_PLAIN(jpeg_round_trip, JpegRoundTrip);
 
 }  // namespace bonafide::kernels

@@ -41,6 +41,17 @@ class Bytes {
   std::vector<std::uint8_t> v_;
 };
 
+// What f(span) makes of a copy of `before` that begins `shift` bytes further in its memory.
+template <class F>
+Bytes changed(const Bytes& before, std::int64_t shift, F&& f) {
+  Bytes whole(before.size() + shift), r(before.size());
+  std::copy(before.cspan().begin(), before.cspan().end(), whole.span().begin() + shift);
+  f(whole.span().slice(shift, before.size()));
+  whole.check_guards("image");
+  std::copy(whole.span().begin() + shift, whole.span().end(), r.span().begin());
+  return r;
+}
+
 inline Image random_image(int height, int width, unsigned salt) {
   Image image(height, width);
   std::mt19937 g(seed() * 7919u + salt);

@@ -1,8 +1,9 @@
-// tests/host/test_jpeg_round_trip.cpp — the JPEG round trip against a double-precision one written here from the
+// tests/kernels/test_jpeg_round_trip.cpp — the JPEG round trip against a double-precision one written here from the
 // standard. Its bits are compared with libjpeg's in tests/images/test_augment_opencv.cpp.
 #include <numbers>
 
 #include "kernels/jpeg_round_trip/jpeg_round_trip.h"
+#include "tests/support/backend.h"
 #include "tests/support/bytes.h"
 
 using namespace bonafide;
@@ -95,9 +96,10 @@ double psnr(const Image& a, const Image& b) {
   return 10 * std::log10(255.0 * 255.0 * double(a.pixels.size()) / std::max(sum, 1e-9));
 }
 Image round_trip(Image image, int quality) {
-  Bytes pixels(image);
-  kernels::cpu::jpeg_round_trip({pixels.span(), image.height, image.width, quality});
+  Bytes pixels(image), workspace(kernels::jpeg_round_trip_workspace(image.height, image.width));
+  backend::jpeg_round_trip({pixels.span(), image.height, image.width, quality, workspace.span()});
   pixels.check_guards("image");
+  workspace.check_guards("workspace");
   std::copy(pixels.span().begin(), pixels.span().end(), image.pixels.begin());
   return image;
 }
@@ -140,6 +142,17 @@ TEST_CASE("jpeg_round_trip: at quality 100 strong colours come back as the doubl
   CHECK(worst <= 3);
 }
 
+TEST_CASE("jpeg_round_trip: the CPU's bits, for any size and quality") {
+  unsigned salt = 0;
+  for (auto [h, w] : {std::pair{1, 1}, {1, 2}, {2, 1}, {3, 4}, {2, 5}, {8, 8}, {17, 6}, {16, 33}, {37, 41}})
+    for (int quality : {1, 50, 83, 100})
+      for (const Image& image : {scene(h, w, ++salt), random_image(h, w, ++salt)}) {
+        Bytes pixels(image);
+        kernels::cpu::jpeg_round_trip({pixels.span(), h, w, quality});
+        for_each_order([&, quality] { CHECK(Bytes(round_trip(image, quality)) == pixels); });
+      }
+}
+
 TEST_CASE("jpeg_round_trip: quality orders the loss; flat grey and the smallest images survive") {
   const Image image = scene(64, 64, 1);
   const double at20 = psnr(round_trip(image, 20), image), at60 = psnr(round_trip(image, 60), image),
@@ -170,7 +183,13 @@ TEST_CASE("jpeg_round_trip: tables are the standard's, scaled as libjpeg does") 
 
 TEST_CASE("jpeg_round_trip: wrong arguments are explained") {
   Bytes image(27);
-  expect_throw("quality 0", [&] { kernels::cpu::jpeg_round_trip({image.span(), 3, 3, 0}); });
-  expect_throw("quality 101", [&] { kernels::cpu::jpeg_round_trip({image.span(), 3, 3, 101}); });
-  expect_throw("27 bytes for an image of 3 x 4", [&] { kernels::cpu::jpeg_round_trip({image.span(), 3, 4, 50}); });
+  expect_throw("quality 0", [&] { backend::jpeg_round_trip({image.span(), 3, 3, 0}); });
+  expect_throw("quality 101", [&] { backend::jpeg_round_trip({image.span(), 3, 3, 101}); });
+  expect_throw("27 bytes for an image of 3 x 4", [&] { backend::jpeg_round_trip({image.span(), 3, 4, 50}); });
+  if constexpr (!kCuda) return;  // the CPU needs no workspace
+  Bytes work(200);
+  const auto with = [&](Span<std::uint8_t> workspace) { backend::jpeg_round_trip({image.span(), 3, 3, 50, workspace}); };
+  with(work.span().slice(0, 192));
+  expect_throw("workspace of 191 bytes, expected 192", [&] { with(work.span().slice(0, 191)); });
+  expect_throw("no multiple of 8", [&] { with(work.span().slice(1, 192)); });
 }

@@ -1,5 +1,6 @@
-// tests/host/test_crop_resize.cpp — the integer bilinear resize against the definition in double.
+// tests/kernels/test_crop_resize.cpp — the integer bilinear resize against the definition in double.
 #include "kernels/crop_resize/crop_resize.h"
+#include "tests/support/backend.h"
 #include "tests/support/bytes.h"
 
 using namespace bonafide;
@@ -35,7 +36,7 @@ TEST_CASE("crop_resize: within one level of the definition, for any rectangle, s
       for (const Rect& r : {Rect{0, 0, w, h}, Rect{w / 3, h / 4, w / 3 + (w + 1) / 2, h / 4 + (h + 2) / 3}})
         for (auto [oh, ow] : {std::pair{1, 1}, {17, 33}, {64, 31}, {7, 96}}) {
           Bytes out(3LL * oh * ow);
-          kernels::cpu::crop_resize({image.cspan(), h, w, extra ? stride : 0, r, out.span(), oh, ow});
+          backend::crop_resize({image.cspan(), h, w, extra ? stride : 0, r, out.span(), oh, ow});
           out.check_guards("out");
           double worst = 0;
           for (int y = 0; y < oh; ++y)
@@ -53,22 +54,22 @@ TEST_CASE("crop_resize: within one level of the definition, for any rectangle, s
 TEST_CASE("crop_resize: the rectangle at its own size is copied exactly, and nothing around it matters") {
   Bytes image = Bytes::random(3 * 40 * 50, 1), out(3 * 20 * 30), again(3 * 20 * 30);
   const Rect r{7, 11, 37, 31};
-  kernels::cpu::crop_resize({image.cspan(), 40, 50, 0, r, out.span(), 20, 30});
+  backend::crop_resize({image.cspan(), 40, 50, 0, r, out.span(), 20, 30});
   for (int y = 0; y < 20; ++y)
     for (int i = 0; i < 90; ++i) REQUIRE(out[90 * y + i] == image[150 * (11 + y) + 21 + i]);
   Bytes larger(3 * 64 * 64), larger_again(3 * 64 * 64);
-  kernels::cpu::crop_resize({image.cspan(), 40, 50, 0, r, larger.span(), 64, 64});
+  backend::crop_resize({image.cspan(), 40, 50, 0, r, larger.span(), 64, 64});
   for (int y = 0; y < 40; ++y)
     for (int x = 0; x < 50; ++x)
       if (y < r.y1 || y >= r.y2 || x < r.x1 || x >= r.x2)
         for (int c = 0; c < 3; ++c) image.span()[3 * (50 * y + x) + c] ^= 0xFF;
-  kernels::cpu::crop_resize({image.cspan(), 40, 50, 0, r, larger_again.span(), 64, 64});
+  backend::crop_resize({image.cspan(), 40, 50, 0, r, larger_again.span(), 64, 64});
   CHECK(larger == larger_again);
 }
 
 TEST_CASE("crop_resize: halving averages four pixels, and a constant stays constant") {
   Bytes image = Bytes::random(3 * 16 * 16, 2), out(3 * 8 * 8);
-  kernels::cpu::crop_resize({image.cspan(), 16, 16, 0, {0, 0, 16, 16}, out.span(), 8, 8});
+  backend::crop_resize({image.cspan(), 16, 16, 0, {0, 0, 16, 16}, out.span(), 8, 8});
   for (int y = 0; y < 8; ++y)
     for (int x = 0; x < 8; ++x)
       for (int c = 0; c < 3; ++c) {
@@ -77,9 +78,24 @@ TEST_CASE("crop_resize: halving averages four pixels, and a constant stays const
       }
   for (int level : {0, 1, 254, 255}) {
     Bytes flat(3 * 5 * 7, std::uint8_t(level)), large(3 * 41 * 43);
-    kernels::cpu::crop_resize({flat.cspan(), 5, 7, 0, {0, 0, 7, 5}, large.span(), 41, 43});
+    backend::crop_resize({flat.cspan(), 5, 7, 0, {0, 0, 7, 5}, large.span(), 41, 43});
     for (std::int64_t i = 0; i < large.size(); ++i) REQUIRE(large[i] == level);
   }
+}
+
+TEST_CASE("crop_resize: the CPU's bits, for any rectangle, size and stride") {
+  for (auto [h, w] : {std::pair{1, 1}, {1, 17}, {33, 2}, {47, 59}})
+    for (std::int64_t extra : {0, 7}) {
+      const std::int64_t stride = 3 * w + extra;
+      const Bytes image = Bytes::random(stride * (h - 1) + 3 * w, unsigned(7 * h + w));
+      for (const Rect& r : {Rect{0, 0, w, h}, Rect{w / 3, h / 4, w / 3 + (w + 1) / 2, h / 4 + (h + 2) / 3}})
+        for (auto [oh, ow] : {std::pair{1, 1}, {8, 32}, {9, 33}, {61, 20}}) for_each_order([&, h = h, w = w, oh = oh, ow = ow] {
+          Bytes want(3LL * oh * ow), got(3LL * oh * ow);
+          kernels::cpu::crop_resize({image.cspan(), h, w, stride, r, want.span(), oh, ow});
+          backend::crop_resize({image.cspan(), h, w, extra ? stride : 0, r, got.span(), oh, ow});
+          CHECK(got == want);
+        });
+    }
 }
 
 TEST_CASE("crop_resize: wrong arguments are explained") {
@@ -87,7 +103,7 @@ TEST_CASE("crop_resize: wrong arguments are explained") {
   const auto run = [&](auto change) {
     CropResize a{image.cspan(), 10, 12, 0, {0, 0, 12, 10}, out.span(), 4, 4};
     change(a);
-    kernels::cpu::crop_resize(a);
+    backend::crop_resize(a);
   };
   run([](CropResize&) {});
   expect_throw("empty or leaves", [&] { run([](CropResize& a) { a.crop = {3, 3, 3, 5}; }); });

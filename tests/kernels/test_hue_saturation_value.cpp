@@ -1,5 +1,6 @@
-// tests/host/test_hue_saturation_value.cpp — HSV against its definition in double.
+// tests/kernels/test_hue_saturation_value.cpp — HSV against its definition in double.
 #include "kernels/hue_saturation_value/hue_saturation_value.h"
+#include "tests/support/backend.h"
 #include "tests/support/bytes.h"
 
 using namespace bonafide;
@@ -72,7 +73,7 @@ TEST_CASE("hue_saturation_value: primaries turn, and bgr order turns them the ot
   const auto turned = [&](float hue, ColorOrder order) {
     Bytes image(3);
     image.span()[0] = red.r, image.span()[1] = red.g, image.span()[2] = red.b;
-    kernels::cpu::hue_saturation_value({image.span(), hue, 0, 0, order});
+    backend::hue_saturation_value({image.span(), hue, 0, 0, order});
     image.check_guards("image");
     return Rgb{std::uint8_t(image[0]), std::uint8_t(image[1]), std::uint8_t(image[2])};
   };
@@ -83,12 +84,26 @@ TEST_CASE("hue_saturation_value: primaries turn, and bgr order turns them the ot
   CHECK(turned(0, ColorOrder::bgr) == red);
 }
 
-TEST_CASE("hue_saturation_value: every pixel of an image, each by the one-pixel functions") {
-  for (std::int64_t pixels : {0, 1, 17, 33, 1009}) {
-    const Bytes before = Bytes::random(3 * pixels, 4);
+TEST_CASE("hue_saturation_value: the CPU's bits for every shift, wherever the image begins") {
+  const Bytes before = Bytes::random(3 * 1031, 5);
+  for (float shift : {0.0f, -0.49f, 13.7f, -40.2f, 179.99f, -300.0f})
     for (auto order : {ColorOrder::rgb, ColorOrder::bgr}) {
+      const auto want = changed(before, 0, [&](auto image) {
+        kernels::cpu::hue_saturation_value({image, shift, 0.4f * shift, -0.3f * shift, order});
+      });
+      for (const int at : {0, 1, 4})
+        CHECK(want == changed(before, at, [&](auto image) {
+                backend::hue_saturation_value({image, shift, 0.4f * shift, -0.3f * shift, order});
+              }));
+    }
+}
+
+TEST_CASE("hue_saturation_value: every pixel of an image, each by the one-pixel functions") {
+  for (std::int64_t pixels : {0, 1, 17, 33, 1009, 1031}) {
+    const Bytes before = Bytes::random(3 * pixels, 4);
+    for (auto order : {ColorOrder::rgb, ColorOrder::bgr}) for_each_order([&] {
       Bytes image = before;
-      kernels::cpu::hue_saturation_value({image.span(), 7.3f, -8.1f, 4.4f, order});
+      backend::hue_saturation_value({image.span(), 7.3f, -8.1f, 4.4f, order});
       image.check_guards("image");
       const auto h = kernels::hue_table(7.3f), s = kernels::clipped_table(-8.1f), v = kernels::clipped_table(4.4f);
       const int first = order == ColorOrder::rgb ? 0 : 2;
@@ -99,10 +114,10 @@ TEST_CASE("hue_saturation_value: every pixel of an image, each by the one-pixel 
         REQUIRE(Rgb{std::uint8_t(image[i + first]), std::uint8_t(image[i + 1]), std::uint8_t(image[i + 2 - first])} ==
                 p);
       }
-    }
+    });
   }
   Bytes image(4);
-  expect_throw("4 bytes are not RGB", [&] { kernels::cpu::hue_saturation_value({image.span(), 1, 1, 1}); });
+  expect_throw("4 bytes are not RGB", [&] { backend::hue_saturation_value({image.span(), 1, 1, 1}); });
   Bytes fine(3);
-  expect_throw("shifts 1, inf", [&] { kernels::cpu::hue_saturation_value({fine.span(), 1, HUGE_VALF, 1}); });
+  expect_throw("shifts 1, inf", [&] { backend::hue_saturation_value({fine.span(), 1, HUGE_VALF, 1}); });
 }
