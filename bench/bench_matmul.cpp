@@ -36,7 +36,7 @@ struct Layer {
         b(numbers<float>(out, 4)),
         dw(std::size_t(out * in)),
         db(b),
-        work(std::size_t(kernels::linear_bwd_weight_workspace(rows, in, out))) {}
+        work(std::size_t(kernels::linear_bwd_weight_workspace(Device::cpu, rows, in, out))) {}
   static double at(const std::vector<T>& v, std::int64_t i) { return double(to_f32(v[std::size_t(i)])); }
 };
 

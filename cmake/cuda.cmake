@@ -34,14 +34,15 @@ else()
   set(BONAFIDE_WITH_CUDA OFF)
 endif()
 
-# Which of the implementations of engine/cuda_runtime.h is not part of this build: to be taken out of the list `sources`.
-macro(bonafide_choose_cuda_runtime sources)
+# What calls CUDA's libraries has an implementation without them, no_<name>.cpp: takes the one that is not part of this build
+# out of the list `sources`.
+macro(bonafide_choose_cuda_calls sources)
   if(BONAFIDE_WITH_CUDA)
-    list(FILTER ${sources} EXCLUDE REGEX "/engine/no_cuda_runtime.cpp$")
+    list(FILTER ${sources} EXCLUDE REGEX "/no_(cuda_runtime|cublaslt_gemm)[.]cpp$")
     list(JOIN CMAKE_CUDA_ARCHITECTURES "," architectures)
     set_source_files_properties(engine/cuda_runtime.cpp PROPERTIES COMPILE_DEFINITIONS "BF_CUDA_ARCHITECTURES=\"${architectures}\"")
   else()
-    list(FILTER ${sources} EXCLUDE REGEX "/engine/cuda_runtime.cpp$")
+    list(FILTER ${sources} EXCLUDE REGEX "/(cuda_runtime|cublaslt_gemm)[.]cpp$")
   endif()
 endmacro()
 

@@ -14,6 +14,9 @@ struct Stream {
   void* handle = nullptr;
 };
 
+// How a GPU multiplies f32 matrices: with all 24 bits, or, several times faster, with 11 of them (sums stay f32).
+enum class F32Products : std::uint8_t { full, tf32 };
+
 // Where an operation runs: in this thread, or on a stream of a GPU.
 struct Target {
   Device::Kind kind = Device::cpu;

@@ -30,6 +30,7 @@ std::map<std::string, LaunchCount>& launch_counts();
 class Launch {
  public:
   Launch(const char*, Stream stream) : stream_(stream) {}
+  Stream stream() const { return stream_; }
 
   template <class Kernel, class Args>
   void operator()(Kernel, const Args& args) const {

@@ -2,8 +2,9 @@
 #include <algorithm>
 
 #include "engine/parallel.h"
-#include "kernels/matmul/matmul.h"
 #include "kernels/matmul/gemm_tile.h"
+#include "kernels/matmul/matmul.h"
+#include "kernels/simt/column_sums.simt.h"  // how much workspace they need
 
 namespace bonafide::kernels {
 namespace {
@@ -81,7 +82,8 @@ void check_extent(const char* what, std::int64_t got, std::int64_t rows, std::in
 
 }  // namespace
 
-std::int64_t linear_bwd_weight_workspace(std::int64_t rows, std::int64_t in, std::int64_t out) {
+std::int64_t linear_bwd_weight_workspace(Device::Kind where, std::int64_t rows, std::int64_t in, std::int64_t out) {
+  if (where == Device::cuda) return simt_bodies::column_sums_workspace(rows, out);
   const std::int64_t parts = row_partitions(rows, in, out);
   return (parts > 1 ? parts * in * out : 0) + parts * out;  // partial dW, partial db
 }
@@ -102,15 +104,21 @@ void check(const LinearBwdData<T>& a) {
   if (a.dx_mode != GradMode::skip) check_extent("dx", a.dx.len, a.rows, a.in);
 }
 template <class T>
-void check(const LinearBwdWeight<T>& a) {
+void check(const LinearBwdWeight<T>& a, Device::Kind where) {
   BF_CHECK(a.rows >= 0 && a.in > 0 && a.out > 0, "linear: [", a.rows, ", ", a.in, "] to ", a.out);
   check_extent("dy", a.dy.len, a.rows, a.out);
   check_extent("x", a.x.len, a.rows, a.in);
   if (a.dw_mode != GradMode::skip) check_extent("dw", a.dw.len, a.out, a.in);
   if (a.db_mode != GradMode::skip) check_extent("db", a.db.len, 1, a.out);
-  const std::int64_t need = linear_bwd_weight_workspace(a.rows, a.in, a.out);
+  const std::int64_t need = linear_bwd_weight_workspace(where, a.rows, a.in, a.out);
   BF_CHECK(a.workspace.len >= need, "linear: workspace has ", a.workspace.len, " floats, expected ", need);
 }
+template void check(const LinearFwd<float>&);
+template void check(const LinearFwd<bf16>&);
+template void check(const LinearBwdData<float>&);
+template void check(const LinearBwdData<bf16>&);
+template void check(const LinearBwdWeight<float>&, Device::Kind);
+template void check(const LinearBwdWeight<bf16>&, Device::Kind);
 
 namespace cpu {
 namespace {
@@ -163,7 +171,7 @@ void linear_bwd_data(const LinearBwdData<T>& a) {
 
 template <class T>
 void linear_bwd_weight(const LinearBwdWeight<T>& a) {
-  check(a);
+  check(a, Device::cpu);
   const bool write_dw = a.dw_mode == GradMode::write, write_db = a.db_mode == GradMode::write;
   if (a.rows == 0) {
     if (write_dw) std::fill(a.dw.begin(), a.dw.end(), 0.0f);

@@ -4,16 +4,18 @@
 //   backward, data    dx = dy W                       dy [rows, out]
 //   backward, weight  dW = dy^T x,  db = sum_rows(dy)
 //
-// x, W, y, dy, dx are stored as T; b, dW and db are f32. Products and sums are f32 (oneDNN). Sums over rows are taken
-// in partitions of at least 1536 rows, which are added in order. W is read in its own layout, so a 1x1 convolution
-// [out, in, 1, 1] and a patchify convolution [out, C, k, k] are linear layers with in = C k k. 0 rows are legal: dW and
-// db are then 0.
+// x, W, y, dy, dx are stored as T; b, dW and db are f32. Products and sums are f32 (CUDA: unless `products` says tf32).
+// W is read in its own layout, so a 1x1 convolution [out, in, 1, 1] and a patchify convolution [out, C, k, k] are
+// linear layers with in = C k k. 0 rows are legal: dW and db are then 0.
 //
-// Deterministic: the result is cut into tiles, and rows into partitions, fixed by the shape; each tile is one oneDNN
-// call on one thread. oneDNN's own threading would change bits with the number of threads.
+// CPU: sums over rows are taken in partitions of at least 1536 rows, which are added in order. Deterministic: the
+// result is cut into tiles, and rows into partitions, fixed by the shape; each tile is one call on one thread. oneDNN's
+// own threading would change bits with the number of threads. CUDA: cublaslt_gemm.h; the bias is added by a pass of its
+// own, so that y of bf16 is rounded twice. Deterministic.
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -23,6 +25,7 @@ struct LinearFwd {
   Span<const float> b;  // empty: no bias
   Span<T> y;
   std::int64_t rows = 0, in = 0, out = 0;
+  F32Products products = F32Products::full;  // on CUDA
 };
 
 template <class T>
@@ -31,6 +34,7 @@ struct LinearBwdData {
   Span<T> dx;
   GradMode dx_mode = GradMode::write;
   std::int64_t rows = 0, in = 0, out = 0;
+  F32Products products = F32Products::full;
 };
 
 template <class T>
@@ -40,9 +44,10 @@ struct LinearBwdWeight {
   GradMode dw_mode = GradMode::write, db_mode = GradMode::write;
   Span<float> workspace;  // linear_bwd_weight_workspace() floats, contents irrelevant
   std::int64_t rows = 0, in = 0, out = 0;
+  F32Products products = F32Products::full;
 };
 
-std::int64_t linear_bwd_weight_workspace(std::int64_t rows, std::int64_t in, std::int64_t out);
+std::int64_t linear_bwd_weight_workspace(Device::Kind where, std::int64_t rows, std::int64_t in, std::int64_t out);
 
 template <class T>
 constexpr Cost linear_fwd_cost(std::int64_t rows, std::int64_t in, std::int64_t out) {
@@ -65,15 +70,10 @@ void check(const LinearFwd<T>&);  // throws; called by every backend
 template <class T>
 void check(const LinearBwdData<T>&);
 template <class T>
-void check(const LinearBwdWeight<T>&);
+void check(const LinearBwdWeight<T>&, Device::Kind where);
 
-namespace cpu {
-template <class T>
-void linear_fwd(const LinearFwd<T>&);
-template <class T>
-void linear_bwd_data(const LinearBwdData<T>&);
-template <class T>
-void linear_bwd_weight(const LinearBwdWeight<T>&);
-}  // namespace cpu
+BF_PASS(linear_fwd, LinearFwd);
+BF_PASS(linear_bwd_data, LinearBwdData);
+BF_PASS(linear_bwd_weight, LinearBwdWeight);
 
 }  // namespace bonafide::kernels

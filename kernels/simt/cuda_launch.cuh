@@ -15,6 +15,8 @@ class Launch {
  public:
   Launch(const char* pass, Stream stream) : range_(pass), stream_(static_cast<cudaStream_t>(stream.handle)) {}
 
+  Stream stream() const { return {stream_}; }
+
   template <class Kernel, class Args>
   void operator()(Kernel, const Args& a) const {
     const LaunchShape shape = Kernel::shape(a);

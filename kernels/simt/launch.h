@@ -17,6 +17,7 @@
 namespace bonafide::simt {
 struct Launch {
   Launch(const char* pass, Stream) { throw Error(str(pass, ": this build has no CUDA")); }
+  Stream stream() const { return {}; }
   template <class Kernel, class Args>
   void operator()(Kernel, const Args&) const {}
 };

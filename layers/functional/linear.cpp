@@ -16,28 +16,29 @@ struct LinearNode final : Node {  // inputs are {x, w} or {x, w, b}
     const std::int64_t in = x.shape()[-1], out = dy.shape()[-1], rows = x.shape().rows();
     const auto dx = x.grad_slot(), dw = inputs[1].grad_slot(),
                db = inputs.size() > 2 ? inputs[2].grad_slot() : Tensor::GradSlot{};
-    Tensor work;
-    if (dw.mode != GradMode::skip || db.mode != GradMode::skip)
-      work = Tensor::empty(x.context(), {kernels::linear_bwd_weight_workspace(rows, in, out)}, DType::f32, "workspace");
+    const Target target = x.context().target();
+    const bool weights = dw.mode != GradMode::skip || db.mode != GradMode::skip;
+    const std::int64_t floats = weights ? kernels::linear_bwd_weight_workspace(target.kind, rows, in, out) : 0;
+    const Tensor work = Tensor::empty(x.context(), {floats}, DType::f32, "workspace");
     for_storage(name(), x.dtype(), [&]<class T>(T) {
-      kernels::cpu::linear_bwd_data<T>({.dy = dy.cspan<T>(),
-                                        .w = w.cspan<T>(),
-                                        .dx = dx.span<T>(),
-                                        .dx_mode = dx.mode,
-                                        .rows = rows,
-                                        .in = in,
-                                        .out = out});
-      if (work)
-        kernels::cpu::linear_bwd_weight<T>({.dy = dy.cspan<T>(),
-                                            .x = x.cspan<T>(),
-                                            .dw = dw.span(),
-                                            .db = db.span(),
-                                            .dw_mode = dw.mode,
-                                            .db_mode = db.mode,
-                                            .workspace = work.span(),
-                                            .rows = rows,
-                                            .in = in,
-                                            .out = out});
+      kernels::linear_bwd_data<T>(target, {.dy = dy.cspan<T>(),
+                                           .w = w.cspan<T>(),
+                                           .dx = dx.span<T>(),
+                                           .dx_mode = dx.mode,
+                                           .rows = rows,
+                                           .in = in,
+                                           .out = out});
+      if (weights)
+        kernels::linear_bwd_weight<T>(target, {.dy = dy.cspan<T>(),
+                                               .x = x.cspan<T>(),
+                                               .dw = dw.span(),
+                                               .db = db.span(),
+                                               .dw_mode = dw.mode,
+                                               .db_mode = db.mode,
+                                               .workspace = work.span(),
+                                               .rows = rows,
+                                               .in = in,
+                                               .out = out});
     });
   }
 };
@@ -51,13 +52,13 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   const Tensor compute = w.as(x.dtype());
   Tensor y = Tensor::empty(x.context(), x.shape().with_last(out), x.dtype());
   for_storage("linear", x.dtype(), [&]<class T>(T) {
-    kernels::cpu::linear_fwd<T>({.x = x.cspan<T>(),
-                                 .w = compute.cspan<T>(),
-                                 .b = b ? b.cspan() : Span<const float>(),
-                                 .y = y.span<T>(),
-                                 .rows = x.shape().rows(),
-                                 .in = in,
-                                 .out = out});
+    kernels::linear_fwd<T>(x.context().target(), {.x = x.cspan<T>(),
+                                                  .w = compute.cspan<T>(),
+                                                  .b = b ? b.cspan() : Span<const float>(),
+                                                  .y = y.span<T>(),
+                                                  .rows = x.shape().rows(),
+                                                  .in = in,
+                                                  .out = out});
   });
   if (needs_grad(x.context(), x, w, b)) {
     auto n = std::make_shared<LinearNode>();

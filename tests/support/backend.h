@@ -33,6 +33,8 @@ inline constexpr bool kCuda = true, kEmulated = false;
 inline constexpr bool kCuda = false, kEmulated = false;
 #endif
 
+inline constexpr Device::Kind kBackend = kCuda ? Device::cuda : Device::cpu;
+
 // Where layers are tested.
 inline Device device() { return {kCuda ? Device::cuda : Device::cpu}; }
 
