@@ -4,7 +4,7 @@
 #include "engine/parallel.h"
 #include "kernels/matmul/gemm_tile.h"
 #include "kernels/matmul/matmul.h"
-#include "kernels/simt/column_sums.simt.h"  // how much workspace they need
+#include "kernels/matmul/column_sums.simt.h"  // how much workspace they need
 
 namespace bonafide::kernels {
 namespace {

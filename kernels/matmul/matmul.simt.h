@@ -3,7 +3,7 @@
 #pragma once
 #include "kernels/matmul/cublaslt_gemm.h"
 #include "kernels/matmul/matmul.h"
-#include "kernels/simt/column_sums.simt.h"
+#include "kernels/matmul/column_sums.simt.h"
 
 namespace bonafide::kernels {
 namespace simt_bodies {

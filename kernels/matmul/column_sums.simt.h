@@ -1,4 +1,4 @@
-// kernels/simt/column_sums.simt.h — sums of the columns of a matrix, in two steps: over pieces of the rows, then over
+// kernels/matmul/column_sums.simt.h — sums of the columns of a matrix, in two steps: over pieces of the rows, then over
 // the pieces. What gradients of biases are made of.
 #pragma once
 #include "kernels/simt/columns.h"
