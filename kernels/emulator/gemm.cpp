@@ -1,5 +1,5 @@
 // kernels/emulator/gemm.cpp — matrix products of the emulated GPU: plain loops, each element summed in f32 from k = 0
-// on. They are no kernel of ours: nothing is watched, but bounds are checked and calls are counted.
+// on. They are no kernel of ours: accesses are not watched, but bounds are checked and calls are counted.
 #include <vector>
 
 #include "kernels/emulator/launch.h"
@@ -8,13 +8,21 @@
 namespace bonafide::kernels::cuda {
 
 template <class TA, class TC>
-void gemm(const Gemm<TA, TC>& g, Stream) {
+void gemm(const Gemm<TA, TC>& g, Stream stream) {
   check(g);
   if (g.m == 0 || g.n == 0) return;
   simt::LaunchCount& count = simt::launch_counts()["gemm"];
   ++count.launches;
-  count.bytes += double(g.m * g.k + g.k * g.n) * sizeof(TA) + double(g.m * g.n) * sizeof(TC) * (g.beta == 0 ? 1 : 2);
+  const auto name = [&](const char* array, auto span, int passes) {
+    const std::size_t bytes = std::size_t(span.len) * sizeof(*span.ptr);
+    count.bytes += double(bytes) * passes;
+    if (stream.handle) simt::check_on_device("gemm", array, span.ptr, bytes);
+  };
+  name("a", g.a, 1), name("b", g.b, 1), name("c", g.c, g.beta == 0 ? 1 : 2);
+  simt::catch_up(stream);
   if (simt::emulation().mode == simt::Emulation::Mode::count) return;
+  ++count.runs;
+  const simt::DeviceAccess access;
 
   // A copy of b as f32 [k, n]: the inner loop then runs along rows.
   std::vector<float> b(std::size_t(g.k * g.n)), sum(std::size_t(g.n));
