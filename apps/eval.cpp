@@ -68,7 +68,9 @@ struct Loaded {
   Context context;
   std::unique_ptr<PairedModel> model;
   ModelInfo info;
-  Loaded(const ChosenDevice& d, const std::string& p) : device(d), precision(choose_precision(p, d.device)), context(d.device) {}
+  Loaded(const ChosenDevice& d, const std::string& p) : device(d), precision(choose_precision(p, d.device)), context(d.device) {
+    context.set_f32_products(precision.f32_products);
+  }
 };
 std::unique_ptr<Loaded> load(const Options& o) {
   std::filesystem::path file = o.checkpoint;

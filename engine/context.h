@@ -30,6 +30,9 @@ class Context {
   bool on_gpu() const { return device_.kind == Device::cuda; }
   Target target() const { return {device_.kind, stream_}; }
   CachingAllocator& allocator() { return *allocator_; }
+  // How a GPU multiplies f32 tensors; the CPU does it in full.
+  F32Products f32_products() const { return f32_products_; }
+  void set_f32_products(F32Products p) { f32_products_ = p; }
   void use_in_this_thread();
   void synchronize();  // waits for the device; an error in a kernel is reported here at the latest
 
@@ -49,6 +52,7 @@ class Context {
   Stream stream_;
   std::shared_ptr<CachingAllocator> allocator_;
   std::unique_ptr<Staging> staging_;  // on a GPU
+  F32Products f32_products_ = F32Products::full;
   bool grad_enabled_ = true;
   std::uint64_t sequence_ = 0;
 };

@@ -41,7 +41,7 @@ ChosenPrecision choose_precision(const std::string& precision, Device device) {
   const bool on_gpu = device.kind == Device::cuda;
   const std::string name = precision != "auto" ? precision : on_gpu ? "bf16" : "f32";
   if (name == "tf32" && !on_gpu) throw UsageError("precision tf32 is the GPU's; the CPU has f32 and bf16");
-  return {name == "bf16" ? DType::bf16 : DType::f32, name == "tf32", name};
+  return {name == "bf16" ? DType::bf16 : DType::f32, name == "tf32" ? F32Products::tf32 : F32Products::full, name};
 }
 
 }  // namespace bonafide

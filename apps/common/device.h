@@ -17,8 +17,8 @@ ChosenDevice choose_device(const std::string& device, const std::string& gpus);
 
 struct ChosenPrecision {
   DType compute = DType::f32;  // of activations and matrix products
-  bool tf32 = false;           // f32 products by the GPU's tf32 units
-  std::string name;            // f32, tf32, bf16
+  F32Products f32_products = F32Products::full;
+  std::string name;  // f32, tf32, bf16
 };
 // auto is bf16 on a GPU and f32 on the CPU. tf32 is the GPU's: a UsageError on the CPU.
 ChosenPrecision choose_precision(const std::string& precision, Device);

@@ -154,7 +154,9 @@ void Trainer::build_model() {
   m.backbone.drop_path = float(config_.model.drop_path);
   if (config_.model.block == "composed") m.backbone.block = fn::BlockImplementation::composed;
   m.projection = config_.loss.supcon_proj_dim;
-  model_ = std::make_unique<PairedModel>(ctx_, m, choose_precision(config_.precision, ctx_.device()).compute);
+  const ChosenPrecision precision = choose_precision(config_.precision, ctx_.device());
+  ctx_.set_f32_products(precision.f32_products);
+  model_ = std::make_unique<PairedModel>(ctx_, m, precision.compute);
   model_->parameters().initialise(std::uint64_t(config_.seed));
 
   info_.architecture = m;
@@ -245,7 +247,8 @@ StepResult Trainer::step() {
 }
 
 std::string Trainer::self_check() {
-  if (model_->compute() == DType::f32) return "";
+  const F32Products products = ctx_.f32_products();
+  if (model_->compute() == DType::f32 && products == F32Products::full) return "";
   looked_at_ = next_batch();
   PairedModel reference(ctx_, model_->config(), DType::f32);
   Tensor(reference.parameters().values()).copy_from_host(model_->parameters().values().to_host());
@@ -259,12 +262,15 @@ std::string Trainer::self_check() {
     model(x, {.watch = &keep});
     return result.to_host();
   };
-  const auto got = features(*model_), want = features(reference);
+  const auto got = features(*model_);
+  ctx_.set_f32_products(F32Products::full);
+  const auto want = features(reference);
+  ctx_.set_f32_products(products);
   double apart = 0, size = 0;
   for (std::size_t i = 0; i < got.size(); ++i)
     apart += std::pow(double(got[i]) - double(want[i]), 2), size += std::pow(double(want[i]), 2);
   const double error = std::sqrt(apart / size);
-  const std::string result = str("self-check: on one batch the features in ", name_of(model_->compute()), " are ",
+  const std::string result = str("self-check: on one batch the features in ", choose_precision(config_.precision, ctx_.device()).name, " are ",
                                  std::round(1e4 * error) / 100, " % from those in f32");
   if (!(error <= kWorstPrecisionError))
     throw Error(str(result, ": more than rounding explains; --no-check trains all the same"));

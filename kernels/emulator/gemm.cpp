@@ -1,11 +1,24 @@
 // kernels/emulator/gemm.cpp — matrix products of the emulated GPU: plain loops, each element summed in f32 from k = 0
 // on. They are no kernel of ours: accesses are not watched, but bounds are checked and calls are counted.
+#include <bit>
+#include <cmath>
 #include <vector>
 
 #include "kernels/emulator/launch.h"
 #include "kernels/matmul/cublaslt_gemm.h"
 
 namespace bonafide::kernels::cuda {
+namespace {
+
+// An operand as the product reads it: tf32 keeps 10 of the 23 bits behind the point, to the nearest.
+template <class T>
+float operand(T v, F32Products products) {
+  const float f = to_f32(v);
+  if (sizeof(T) < 4 || products == F32Products::full || !std::isfinite(f)) return f;
+  return std::bit_cast<float>((std::bit_cast<std::uint32_t>(f) + 0x1000u) & ~0x1fffu);
+}
+
+}  // namespace
 
 template <class TA, class TC>
 void gemm(const Gemm<TA, TC>& g, Stream stream) {
@@ -28,11 +41,11 @@ void gemm(const Gemm<TA, TC>& g, Stream stream) {
   std::vector<float> b(std::size_t(g.k * g.n)), sum(std::size_t(g.n));
   for (std::int64_t l = 0; l < g.k; ++l)
     for (std::int64_t j = 0; j < g.n; ++j)
-      b[std::size_t(l * g.n + j)] = to_f32(g.b.ptr[g.b_transposed ? j * g.b_stride() + l : l * g.b_stride() + j]);
+      b[std::size_t(l * g.n + j)] = operand(g.b.ptr[g.b_transposed ? j * g.b_stride() + l : l * g.b_stride() + j], g.products);
   for (std::int64_t i = 0; i < g.m; ++i) {
     std::fill(sum.begin(), sum.end(), 0.0f);
     for (std::int64_t l = 0; l < g.k; ++l) {
-      const float a = to_f32(g.a.ptr[g.a_transposed ? l * g.a_stride() + i : i * g.a_stride() + l]);
+      const float a = operand(g.a.ptr[g.a_transposed ? l * g.a_stride() + i : i * g.a_stride() + l], g.products);
       const float* row = b.data() + l * g.n;
       for (std::int64_t j = 0; j < g.n; ++j) sum[std::size_t(j)] += a * row[j];
     }

@@ -27,7 +27,8 @@ struct LinearNode final : Node {  // inputs are {x, w} or {x, w, b}
                                            .dx_mode = dx.mode,
                                            .rows = rows,
                                            .in = in,
-                                           .out = out});
+                                           .out = out,
+                                           .products = x.context().f32_products()});
       if (weights)
         kernels::linear_bwd_weight<T>(target, {.dy = dy.cspan<T>(),
                                                .x = x.cspan<T>(),
@@ -38,7 +39,8 @@ struct LinearNode final : Node {  // inputs are {x, w} or {x, w, b}
                                                .workspace = work.span(),
                                                .rows = rows,
                                                .in = in,
-                                               .out = out});
+                                               .out = out,
+                                               .products = x.context().f32_products()});
     });
   }
 };
@@ -58,7 +60,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
                                                   .y = y.span<T>(),
                                                   .rows = x.shape().rows(),
                                                   .in = in,
-                                                  .out = out});
+                                                  .out = out,
+                                                  .products = x.context().f32_products()});
   });
   if (needs_grad(x.context(), x, w, b)) {
     auto n = std::make_shared<LinearNode>();

@@ -25,9 +25,9 @@ TEST_CASE("device: precision follows the device unless it is named") {
   CHECK(choose_precision("auto", gpu).compute == DType::bf16);
   CHECK(choose_precision("bf16", cpu).compute == DType::bf16);
   CHECK(choose_precision("f32", gpu).compute == DType::f32);
-  CHECK(!choose_precision("f32", gpu).tf32);
+  CHECK(choose_precision("f32", gpu).f32_products == F32Products::full);
   const ChosenPrecision tf32 = choose_precision("tf32", gpu);
-  CHECK(tf32.tf32);
+  CHECK(tf32.f32_products == F32Products::tf32);
   CHECK(tf32.compute == DType::f32);
   expect_throw("precision tf32 is the GPU's", [&] { choose_precision("tf32", cpu); });
 }
