@@ -487,6 +487,12 @@ void check(const DepthwiseConvBwdWeight<T>& a) {
   BF_CHECK(a.db_mode == GradMode::skip || a.db.len == a.C, "depthwise_conv: db of ", a.db.len, " for C=", a.C);
   check_workspace(a.workspace.len, depthwise_conv_weight_workspace(a.N, a.H, a.W, a.C));
 }
+template void check(const DepthwiseConvFwd<float>&);
+template void check(const DepthwiseConvFwd<bf16>&);
+template void check(const DepthwiseConvBwdData<float>&);
+template void check(const DepthwiseConvBwdData<bf16>&);
+template void check(const DepthwiseConvBwdWeight<float>&);
+template void check(const DepthwiseConvBwdWeight<bf16>&);
 
 namespace cpu {
 namespace {

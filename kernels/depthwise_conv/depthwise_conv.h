@@ -12,6 +12,7 @@
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -57,8 +58,47 @@ constexpr std::int64_t depthwise_conv_pieces(std::int64_t N, int H, int W) {
   const std::int64_t by_work = ceil_div<std::int64_t>(N * H * W, 1024), most = N < 16 ? N : 16;
   return by_work < most ? by_work : most;
 }
+
+// How blocks of CUDA threads share the work, from the shape alone; part of the weight gradient's bits. A unit is 32
+// channels of some rows (a band), some columns (a tile) and some images (a group).
+struct DepthwiseCut {
+  static constexpr int kColumns = 7, kChannels = 32, kStrips = 8;  // of a thread, of a warp; warps of a block
+  static constexpr int kBlocks = 264;                              // fill 132 multiprocessors twice
+  int channel_blocks = 0;
+  int strips = 0;  // of 7 columns, in a tile
+  int tiles = 0;   // in a row
+  int images = 0;  // in a group: as many as the warps of a block have strips for
+  int bands = 0, band_rows = 0;
+  std::int64_t groups = 0;
+
+  constexpr std::int64_t units() const { return groups * tiles * bands; }
+  constexpr int in_columns() const { return strips * kColumns + kDepthwiseSize - 1; }
+};
+constexpr DepthwiseCut depthwise_conv_cut(std::int64_t N, int H, int W, int C) {
+  using D = DepthwiseCut;
+  DepthwiseCut cut;
+  cut.channel_blocks = ceil_div(C, D::kChannels);
+  const int strips = ceil_div(W, D::kColumns);
+  cut.strips = strips < D::kStrips ? strips : D::kStrips;
+  cut.tiles = ceil_div(strips, cut.strips), cut.images = D::kStrips / cut.strips;
+  if (N < cut.images) cut.images = N > 0 ? int(N) : 1;
+  cut.groups = ceil_div<std::int64_t>(N, cut.images);
+  // Bands cost 6 rows that are read twice: only where there is too little to do without.
+  const std::int64_t whole = cut.groups * cut.tiles * cut.channel_blocks, want = whole ? D::kBlocks / whole : 1;
+  const int most = ceil_div(H, D::kColumns), bands = want < 1 ? 1 : want < most ? int(want) : most;
+  cut.band_rows = ceil_div(most, bands) * D::kColumns, cut.bands = ceil_div(H, cut.band_rows);
+  return cut;
+}
+// Blocks of CUDA threads that sum the weight gradient of the same channels apart.
+constexpr std::int64_t depthwise_conv_splits(std::int64_t N, int H, int W, int C) {
+  const DepthwiseCut cut = depthwise_conv_cut(N, H, W, C);
+  const std::int64_t want = ceil_div(DepthwiseCut::kBlocks, cut.channel_blocks);
+  return want < cut.units() ? want : cut.units();
+}
 constexpr std::int64_t depthwise_conv_weight_workspace(std::int64_t N, int H, int W, int C) {
-  return depthwise_conv_pieces(N, H, W) * depthwise_conv_filter_workspace(C);
+  const std::int64_t cpu = depthwise_conv_pieces(N, H, W) * depthwise_conv_filter_workspace(C);
+  const std::int64_t cuda = depthwise_conv_splits(N, H, W, C) * (kDepthwiseSize * kDepthwiseSize + 1) * C;
+  return cpu > cuda ? cpu : cuda;
 }
 
 // 98 operations per element for every pass, counting the taps that fall on padding as libraries do.
@@ -85,13 +125,8 @@ void check(const DepthwiseConvBwdData<T>&);
 template <class T>
 void check(const DepthwiseConvBwdWeight<T>&);
 
-namespace cpu {
-template <class T>
-void depthwise_conv_fwd(const DepthwiseConvFwd<T>&);
-template <class T>
-void depthwise_conv_bwd_data(const DepthwiseConvBwdData<T>&);
-template <class T>
-void depthwise_conv_bwd_weight(const DepthwiseConvBwdWeight<T>&);
-}  // namespace cpu
+BF_PASS(depthwise_conv_fwd, DepthwiseConvFwd);
+BF_PASS(depthwise_conv_bwd_data, DepthwiseConvBwdData);
+BF_PASS(depthwise_conv_bwd_weight, DepthwiseConvBwdWeight);
 
 }  // namespace bonafide::kernels

@@ -5,6 +5,7 @@
 //   struct NameKernel {
 //     static constexpr const char* kName = "name";
 //     static constexpr int kMaxThreads = 128;                                      // its launch bounds
+//     static constexpr int kMinBlocks = 2;       // optional: blocks that must fit a multiprocessor with their registers
 //     static LaunchShape shape(const Args& a);                                     // grid, block, dynamic shared
 //     memory template <Block B> BF_DEVICE static void run(B& block, const Args& a);       // what one thread does
 //   };
@@ -28,6 +29,15 @@
 #include <concepts>
 
 #include "engine/base.h"
+
+// Before a loop that must be unrolled, because it indexes registers; or must not be, because its body is long.
+#if defined(__CUDA_ARCH__)
+#define BF_UNROLL _Pragma("unroll")
+#define BF_UNROLL_NOT _Pragma("unroll 1")
+#else
+#define BF_UNROLL
+#define BF_UNROLL_NOT
+#endif
 
 namespace bonafide::simt {
 

@@ -5,8 +5,13 @@
 
 namespace bonafide::simt {
 
+template <class Kernel>
+constexpr int min_blocks() {
+  if constexpr (requires { Kernel::kMinBlocks; }) return Kernel::kMinBlocks;
+  return 0;  // unsaid
+}
 template <class Kernel, class Args>
-__global__ void __launch_bounds__(Kernel::kMaxThreads) entry(const __grid_constant__ Args a) {
+__global__ void __launch_bounds__(Kernel::kMaxThreads, min_blocks<Kernel>()) entry(const __grid_constant__ Args a) {
   DeviceBlock block;
   Kernel::run(block, a);
 }

@@ -25,10 +25,11 @@ void depthwise_conv_backward(const Tensor& dy, const Tensor& x, const Tensor& we
   const Shape& s = x.shape();
   const std::int64_t N = s[0];
   const int H = int(s[1]), W = int(s[2]), C = int(s[3]);
+  const Target target = x.context().target();
   for_storage("depthwise_conv", x.dtype(), [&]<class T>(T) {
     if (dx.mode != GradMode::skip) {
       const Tensor work = workspace(x.context(), kernels::depthwise_conv_filter_workspace(C));
-      kernels::cpu::depthwise_conv_bwd_data<T>({.dy = dy.cspan<T>(),
+      kernels::depthwise_conv_bwd_data<T>(target, {.dy = dy.cspan<T>(),
                                                 .f = weight.cspan(),
                                                 .dx = dx.span<T>(),
                                                 .dx_mode = dx.mode,
@@ -40,7 +41,7 @@ void depthwise_conv_backward(const Tensor& dy, const Tensor& x, const Tensor& we
     }
     if (dweight.mode != GradMode::skip || dbias.mode != GradMode::skip) {
       const Tensor work = workspace(x.context(), kernels::depthwise_conv_weight_workspace(N, H, W, C));
-      kernels::cpu::depthwise_conv_bwd_weight<T>({.dy = dy.cspan<T>(),
+      kernels::depthwise_conv_bwd_weight<T>(target, {.dy = dy.cspan<T>(),
                                                   .x = x.cspan<T>(),
                                                   .df = dweight.span(),
                                                   .db = dbias.span(),
@@ -64,7 +65,7 @@ Tensor depthwise_conv(const Tensor& x, const Tensor& weight, const Tensor& bias)
   Tensor y = Tensor::empty(x.context(), s, x.dtype());
   const Tensor work = workspace(x.context(), kernels::depthwise_conv_filter_workspace(C));
   for_storage("depthwise_conv", x.dtype(), [&]<class T>(T) {
-    kernels::cpu::depthwise_conv_fwd<T>({.x = x.cspan<T>(),
+    kernels::depthwise_conv_fwd<T>(x.context().target(), {.x = x.cspan<T>(),
                                          .f = weight.cspan(),
                                          .b = bias.cspan(),
                                          .y = y.span<T>(),
