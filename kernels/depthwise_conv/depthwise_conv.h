@@ -7,8 +7,8 @@
 //
 // x, y, dy, dx: [N, H, W, C], stored as T. f, df: [C, 1, 7, 7] f32, timm's layout; b, db: [C] f32.
 // Arithmetic and accumulation are f32; each pass stores every result once, so bf16 results are rounded once.
-// Deterministic: forward and data sum in the order of (i, j); the weight gradient is summed within pieces of the batch
-// that depend on (N, H, W) alone, then over the pieces in order. No result depends on the number of threads.
+// Deterministic: forward and data sum in an order that the backend fixes; the weight gradient is summed within pieces of the batch
+// that depend on the shape alone, then over the pieces in order. No result depends on the number of threads.
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
