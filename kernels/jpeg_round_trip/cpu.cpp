@@ -79,10 +79,11 @@ void quantise(Block& x, const QuantTable& table) {
 
 // What lies beyond the image repeats its border.
 struct Plane : jpeg::Plane {
+  int step;  // stride(), which is not worked out for every row
   std::vector<std::uint8_t> samples;
-  explicit Plane(jpeg::Plane p) : jpeg::Plane(p), samples(std::size_t(p.size())) {}
-  std::uint8_t* row(int y) { return samples.data() + std::ptrdiff_t(y) * stride(); }
-  const std::uint8_t* row(int y) const { return samples.data() + std::ptrdiff_t(y) * stride(); }
+  explicit Plane(jpeg::Plane p) : jpeg::Plane(p), step(p.stride()), samples(std::size_t(p.size())) {}
+  std::uint8_t* row(int y) { return samples.data() + std::ptrdiff_t(y) * step; }
+  const std::uint8_t* row(int y) const { return samples.data() + std::ptrdiff_t(y) * step; }
 };
 
 void round_trip(Plane& plane, const QuantTable& table) {

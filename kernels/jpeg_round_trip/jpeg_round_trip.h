@@ -19,8 +19,8 @@ namespace bonafide::kernels {
 struct JpegRoundTrip {
   Span<std::uint8_t> image;  // [height, width, 3], RGB
   int height = 0, width = 0;
-  int quality = 75;               // 1..100
-  Span<std::uint8_t> workspace;   // CUDA: jpeg_round_trip_workspace bytes at a multiple of 8, contents irrelevant
+  int quality = 75;                   // 1..100
+  Span<std::uint8_t> workspace = {};  // CUDA: jpeg_round_trip_workspace bytes at a multiple of 8, contents irrelevant
 };
 
 using QuantTable = std::array<std::int32_t, 64>;  // row-major, not zigzag
