@@ -33,4 +33,4 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND BONAFIDE_MARCH)
   bonafide_cxx_options(-march=${BONAFIDE_MARCH})
 endif()
 # nvcc: no -Wpedantic (it warns about every line directive); unused parameters are the templates'.
-target_compile_options(bonafide_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--compiler-options=-Wall,-Wextra,-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=>")
+target_compile_options(bonafide_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--compiler-options=-Wall,-Wextra,-Wno-missing-field-initializers,-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=>")
