@@ -59,6 +59,8 @@ std::string Grid::where_is(int thread) const {
       return "waits at the barrier of lanes " + hex(t.mask) + " at " + place(t.where);
     case State::at_shuffle:
       return "waits at the shuffle of lanes " + hex(t.mask) + " at " + place(t.where);
+    case State::at_instruction:
+      return "waits at the instruction of the whole warp at " + place(t.where);
     case State::done:
       return "has returned";
     case State::ready:
@@ -153,6 +155,13 @@ std::uint64_t Grid::shuffle(std::uint64_t value, int lane, unsigned mask, Where 
   return t.value;
 }
 
+std::shared_ptr<const Grid::Offers> Grid::whole_warp(const Offer& own, Where where) {
+  Thread& t = threads_[std::size_t(running_)];
+  t.offer = own;
+  wait(State::at_instruction, kFullMask, where);
+  return std::move(t.offers);
+}
+
 // Lets the lanes that `thread` waits for go on, if all of them wait for the same.
 void Grid::release_warp(int thread) {
   const Thread& caller = threads_[std::size_t(thread)];
@@ -169,6 +178,10 @@ void Grid::release_warp(int thread) {
     std::array<std::uint64_t, kWarp> offered{};
     for (const Thread* t : lanes) offered[std::size_t(t - &threads_[std::size_t(first)])] = t->value;
     for (Thread* t : lanes) t->value = offered[std::size_t(t->lane)];
+  } else if (caller.state == State::at_instruction) {
+    const auto all = std::make_shared<Offers>();
+    for (std::size_t l = 0; l < lanes.size(); ++l) (*all)[l] = lanes[l]->offer;
+    for (Thread* t : lanes) t->offers = all;
   } else {
     std::array<std::uint64_t, kWarp> known{};  // what any of them knew, all know now
     for (const Thread* t : lanes)
@@ -185,7 +198,7 @@ void Grid::release_block() {
   const int n = int(threads_.size());
   for (int i = 0; i < n; ++i) {
     const Thread& t = threads_[std::size_t(i)];
-    if (t.state != State::at_warp_barrier && t.state != State::at_shuffle) continue;
+    if (t.state != State::at_warp_barrier && t.state != State::at_shuffle && t.state != State::at_instruction) continue;
     for (unsigned m = t.mask; m; m &= m - 1) {
       const int lane = std::countr_zero(m), peer = i / kWarp * kWarp + lane;
       if (peer >= n) fail(i, str(where_is(i), ": the block has no lane ", lane));
@@ -215,6 +228,14 @@ void Grid::access(bool write, const void* base, std::int64_t length, std::int64_
   const std::string wrong = write ? memory_.write(moment(), base, length, i, count, element_bytes)
                                   : memory_.read(moment(), base, length, i, count, element_bytes);
   if (!wrong.empty()) fail(running_, wrong);
+}
+
+void Grid::matrix_row(const void* base, std::int64_t length, std::int64_t i, int element_bytes) {
+  const char* row = static_cast<const char*>(base) + i * element_bytes;
+  if (reinterpret_cast<std::uintptr_t>(row) % 16)
+    fail(running_, str("ldmatrix of a row at element ", i, ": the address is not a multiple of 16 bytes"));
+  access(false, base, length, i, 8, element_bytes);
+  if (!memory_.is_shared(row)) fail(running_, str("ldmatrix of element ", i, " of an array that is not shared memory"));
 }
 
 void* Grid::shared(const void* tag, const char* name, std::int64_t count, int element_bytes) {

@@ -8,7 +8,7 @@
 //     (threads of different blocks are never ordered);
 //   * a barrier that some threads of the block do not reach, or reach at another place in the text;
 //   * a shuffle or a barrier of a warp that a lane of the mask does not reach, and a shuffle that reads a lane not in
-//   it.
+//   it; an instruction of a whole warp (ldmatrix, mma) that a lane does not reach.
 // Stricter than the hardware on purpose: a thread may not return while others still wait for each other, and a shuffle
 // orders no memory. What it cannot see: how the hardware rounds, how fast anything is, what bypasses the block.
 //
@@ -50,12 +50,17 @@ class Grid {
   void sync(Where where);
   void sync_warp(unsigned mask, Where where);
   std::uint64_t shuffle(std::uint64_t value, int lane, unsigned mask, Where where);  // lane: 0 to 31
+  // What each lane of the warp brings to an instruction that needs all 32.
+  using Offer = std::array<std::uint64_t, 3>;
+  using Offers = std::array<Offer, kWarp>;
+  std::shared_ptr<const Offers> whole_warp(const Offer& own, Where where);
+  void matrix_row(const void* base, std::int64_t length, std::int64_t i, int element_bytes);  // checks a row of ldmatrix
   void access(bool write, const void* base, std::int64_t length, std::int64_t i, int count, int element_bytes);
   void* shared(const void* tag, const char* name, std::int64_t count, int element_bytes);
   void* dynamic_shared(std::int64_t offset_bytes, std::int64_t count, int element_bytes);
 
  private:
-  enum class State { ready, at_barrier, at_warp_barrier, at_shuffle, done };
+  enum class State { ready, at_barrier, at_warp_barrier, at_shuffle, at_instruction, done };
   struct Thread {
     Fiber fiber;
     State state = State::done;
@@ -63,6 +68,8 @@ class Grid {
     unsigned mask = 0;                         // of the warp operation it waits at
     std::uint64_t value = 0;                   // offered to, then received from, a shuffle
     int lane = 0;                              // to receive from
+    Offer offer{};                             // to an instruction of the whole warp
+    std::shared_ptr<const Offers> offers;      // from all lanes
     std::array<std::uint64_t, kWarp> lanes{};  // what lanes did before these times is behind a warp barrier
   };
   struct SharedArray {
@@ -159,6 +166,30 @@ class EmulatedBlock {
   bool aligned(Span<T> s) const {
     return reinterpret_cast<std::uintptr_t>(s.ptr) % (N * sizeof(T)) == 0;
   }
+  template <int N, class T>
+  Fragment<N> ldmatrix(Span<T> from, std::int64_t i, Where where = Where::current()) {
+    return matrices<N, false>(from, i, where);
+  }
+  template <int N, class T>
+  Fragment<N> ldmatrix_t(Span<T> from, std::int64_t i, Where where = Where::current()) {
+    return matrices<N, true>(from, i, where);
+  }
+  // Products of bf16 are exact in f32; the sum of a result is exact here and rounded once, which no hardware promises.
+  Vector<float, 4> mma_m16n8k16(Vector<float, 4> c, const Fragment<4>& a, const Fragment<2>& b, Where where = Where::current()) {
+    const auto pair = [](std::uint32_t low, std::uint32_t high) { return std::uint64_t(high) << 32 | low; };
+    const auto all = grid_.whole_warp({pair(a.v[0], a.v[1]), pair(a.v[2], a.v[3]), pair(b.v[0], b.v[1])}, where);
+    const auto half = [&](int lane, int word, int reg, int k) {  // element k of register `reg` of that word
+      return float(bf16_of(std::uint16_t((*all)[std::size_t(lane)][std::size_t(word)] >> (32 * reg + 16 * k))));
+    };
+    for (int r = 0; r < 4; ++r) {
+      const int row = lane() / 4 + r / 2 * 8, column = lane() % 4 * 2 + r % 2;
+      double sum = c[r];
+      for (int k = 0; k < 16; ++k)
+        sum += double(half(row % 8 * 4 + k % 8 / 2, k / 8, row / 8, k % 2)) * half(column * 4 + k % 8 / 2, 2, k / 8, k % 2);
+      c[r] = float(sum);
+    }
+    return c;
+  }
   template <class Tag, class T, int N>
   Span<T> shared() {
     static constexpr char tag = 0;
@@ -171,6 +202,31 @@ class EmulatedBlock {
 
  private:
   int lane() const { return grid_.thread() % kWarp; }
+  static bf16 bf16_of(std::uint16_t bits) {
+    bf16 v;
+    v.bits = bits;
+    return v;
+  }
+  // Every lane reads its elements itself: whoever wrote them must be ordered before all of those.
+  template <int N, bool kTransposed, class T>
+  Fragment<N> matrices(Span<T> from, std::int64_t i, Where where) {
+    static_assert(sizeof(T) == 2 && (N == 1 || N == 2 || N == 4));
+    if (lane() < 8 * N) grid_.matrix_row(from.ptr, from.len, i, int(sizeof(T)));
+    const auto rows = grid_.whole_warp(
+        {std::uint64_t(reinterpret_cast<std::uintptr_t>(from.ptr)), std::uint64_t(from.len), std::uint64_t(i)}, where);
+    Fragment<N> f{};
+    for (int m = 0; m < N; ++m)
+      for (int k = 0; k < 2; ++k) {
+        const int across = lane() / 4, along = lane() % 4 * 2 + k;
+        const auto& row = (*rows)[std::size_t(8 * m + (kTransposed ? along : across))];
+        const Span<T> array(reinterpret_cast<T*>(static_cast<std::uintptr_t>(row[0])), std::int64_t(row[1]));
+        const T v = load(array, std::int64_t(row[2]) + (kTransposed ? across : along));
+        std::uint16_t bits;
+        std::memcpy(&bits, &v, sizeof bits);
+        f[m] |= std::uint32_t(bits) << 16 * k;
+      }
+    return f;
+  }
   template <class T>
   T exchange(T v, int from, unsigned mask, Where where) {
     static_assert(sizeof(T) <= sizeof(std::uint64_t) && std::is_trivially_copyable_v<T>);

@@ -26,6 +26,10 @@ void Memory::remove_shared() {
   std::erase_if(regions_, [](const Region& r) { return r.shared; });
 }
 
+bool Memory::is_shared(const void* p) const {
+  return std::any_of(regions_.begin(), regions_.end(), [p](const Region& r) { return r.shared && r.begin <= p && p < r.end; });
+}
+
 // Blocks run one after another here, but at any time on a GPU: what another block did is never ordered.
 bool Memory::ordered(const Access& then, const Moment& m) {
   if (then.block < 0) return true;

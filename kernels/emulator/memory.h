@@ -24,6 +24,7 @@ class Memory {
   // Arrays may overlap: they then share what is known. Shared arrays begin unwritten.
   void add(std::string name, const void* begin, std::int64_t count, int element_bytes, bool shared);
   void remove_shared();  // at the end of a block
+  bool is_shared(const void* p) const;
 
   // Empty if the access is all right, else what is wrong with it, in words that follow "thread ...: ".
   std::string read(const Moment& m, const void* base, std::int64_t length, std::int64_t i, int count,

@@ -20,6 +20,12 @@
 //   taking part) load(span, i), store(span, i, v)                     one element, of global or of shared memory
 //   load_vector<N>(span, i), store_vector(span, i, v)    N elements in one access; the address a multiple of its size
 //   aligned<N>(span)                                     whether element 0 may be accessed so
+//   ldmatrix<N>(span, i), ldmatrix_t<N>(span, i)         N = 1, 2, 4 matrices of 8 x 8 elements of 16 bits from shared
+//                                                        memory, as fragments; lane 8 m + r says where row r of matrix m
+//                                                        begins. Register m of lane l: elements 2 (l % 4) and the next of
+//                                                        row l / 4; _t: of column l / 4
+//   mma_m16n8k16(c, a, b)                                c + a b of the tensor cores, a [16, 16], b [16, 8] bf16, c f32
+//                                                        [16, 8], by fragments (below). All lanes must come to these three
 //   shared<Tag, T, N>()             static shared array: one per Tag, so that two users never alias
 //   dynamic_shared<T>(offset_bytes, n)                   a part of the shared memory that the launch asked for
 //
@@ -29,6 +35,7 @@
 #include <concepts>
 
 #include "engine/base.h"
+#include "engine/bf16.h"
 
 // Before a loop that must be unrolled, because it indexes registers; or must not be, because its body is long.
 #if defined(__CUDA_ARCH__)
@@ -69,8 +76,17 @@ bool aligned(Span<T> s) {
   return reinterpret_cast<std::uintptr_t>(s.ptr) % (N * sizeof(T)) == 0;
 }
 
+// Fragments of mma_m16n8k16, lane l, g = l / 4, t = l % 4 (PTX, "Matrix fragments for mma.m16n8k16"); a register holds two
+// neighbours along k, the first in its lower half:
+//   a[0] = A[g][2t, 2t+1]   a[1] = A[g+8][2t, 2t+1]   a[2] = A[g][2t+8, 2t+9]   a[3] = A[g+8][2t+8, 2t+9]
+//   b[0] = B[2t, 2t+1][g]   b[1] = B[2t+8, 2t+9][g]
+//   c[0], c[1] = C[g][2t], C[g][2t+1]     c[2], c[3] = C[g+8][2t], C[g+8][2t+1]
+template <int N>
+using Fragment = Vector<std::uint32_t, N>;
+
 template <class B>
-concept Block = requires(B& b, Span<const float> in, Span<float> out, std::int64_t i, float v, Vector<float, 4> four) {
+concept Block = requires(B& b, Span<const float> in, Span<float> out, std::int64_t i, float v, Vector<float, 4> four,
+                         Span<const bf16> halves, Fragment<2> two) {
   { b.tx() } -> std::same_as<int>;
   { b.ty() } -> std::same_as<int>;
   { b.bx() } -> std::same_as<int>;
@@ -89,6 +105,9 @@ concept Block = requires(B& b, Span<const float> in, Span<float> out, std::int64
   { b.template load_vector<4>(in, i) } -> std::same_as<Vector<float, 4>>;
   b.store_vector(out, i, four);
   { b.template aligned<4>(in) } -> std::same_as<bool>;
+  { b.template ldmatrix<4>(halves, i) } -> std::same_as<Fragment<4>>;
+  { b.template ldmatrix_t<2>(halves, i) } -> std::same_as<Fragment<2>>;
+  { b.mma_m16n8k16(four, b.template ldmatrix<4>(halves, i), two) } -> std::same_as<Vector<float, 4>>;
   { b.template shared<struct AnyTag, float, 8>() } -> std::same_as<Span<float>>;
   { b.template dynamic_shared<float>(0, i) } -> std::same_as<Span<float>>;
 };

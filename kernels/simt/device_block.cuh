@@ -54,6 +54,49 @@ struct DeviceBlock {
     return reinterpret_cast<std::uintptr_t>(s.ptr) % (N * sizeof(T)) == 0;
   }
 
+  template <int N, class T>
+  __device__ Fragment<N> ldmatrix(Span<T> from, std::int64_t i) const {
+    static_assert(sizeof(T) == 2 && (N == 1 || N == 2 || N == 4));
+    const unsigned at = unsigned(__cvta_generic_to_shared(from.ptr + i));
+    Fragment<N> f;
+    if constexpr (N == 1)
+      asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];" : "=r"(f[0]) : "r"(at) : "memory");
+    else if constexpr (N == 2)
+      asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];" : "=r"(f[0]), "=r"(f[1]) : "r"(at) : "memory");
+    else
+      asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                   : "=r"(f[0]), "=r"(f[1]), "=r"(f[2]), "=r"(f[3])
+                   : "r"(at)
+                   : "memory");
+    return f;
+  }
+  template <int N, class T>
+  __device__ Fragment<N> ldmatrix_t(Span<T> from, std::int64_t i) const {
+    static_assert(sizeof(T) == 2 && (N == 1 || N == 2 || N == 4));
+    const unsigned at = unsigned(__cvta_generic_to_shared(from.ptr + i));
+    Fragment<N> f;
+    if constexpr (N == 1)
+      asm volatile("ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0}, [%1];" : "=r"(f[0]) : "r"(at) : "memory");
+    else if constexpr (N == 2)
+      asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+                   : "=r"(f[0]), "=r"(f[1])
+                   : "r"(at)
+                   : "memory");
+    else
+      asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                   : "=r"(f[0]), "=r"(f[1]), "=r"(f[2]), "=r"(f[3])
+                   : "r"(at)
+                   : "memory");
+    return f;
+  }
+  __device__ Vector<float, 4> mma_m16n8k16(Vector<float, 4> c, const Fragment<4>& a, const Fragment<2>& b) const {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a.v[0]), "r"(a.v[1]), "r"(a.v[2]), "r"(a.v[3]), "r"(b.v[0]), "r"(b.v[1]));
+    return c;
+  }
+
   // One array per (Tag, T, N): two users can never alias each other's scratch by accident.
   template <class Tag, class T, int N>
   __device__ Span<T> shared() const {

@@ -297,6 +297,114 @@ TEST_CASE("emulator reports shuffles with lanes that are not there") {
                 [](EmulatedBlock& b, const Args&) { b.sync_warp(kFullMask); });
 }
 
+namespace {
+
+constexpr LaunchShape kOneWarp{.grid = {1}, .block = {32}};
+float number(std::int64_t i) { return float((i * 37) % 61 - 30) / 8; }  // exact in bf16, and so are sums of products in f32
+std::uint32_t pack(float low, float high) { return std::uint32_t(bf16(high).bits) << 16 | bf16(low).bits; }
+
+// a [16, 16] and b [16, 8] in shared memory, row by row.
+Span<bf16> shared_numbers(EmulatedBlock& b) {
+  const auto s = b.shared<Scratch, bf16, 384>();
+  for (int i = b.tx(); i < 384; i += 32) b.store(s, i, bf16(number(i)));
+  b.sync_warp(kFullMask);
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("emulator: a product of the tensor cores, fragments by their documented maps") {
+  const auto want = [](std::int64_t i) {
+    double sum = double(i);  // what the accumulator begins with
+    for (int k = 0; k < 16; ++k) sum += double(number(i / 8 * 16 + k)) * number(256 + k * 8 + i % 8);
+    return sum;
+  };
+  const auto product = [](EmulatedBlock& b, const Args& a, const Fragment<4>& fa, const Fragment<2>& fb) {
+    const int g = b.tx() / 4, t = b.tx() % 4;
+    const std::int64_t at[] = {g * 8 + 2 * t, g * 8 + 2 * t + 1, (g + 8) * 8 + 2 * t, (g + 8) * 8 + 2 * t + 1};
+    Vector<float, 4> c;
+    for (int r = 0; r < 4; ++r) c[r] = b.load(a.in, at[r]);
+    c = b.mma_m16n8k16(c, fa, fb);
+    for (int r = 0; r < 4; ++r) b.store(a.out, at[r], c[r]);
+  };
+  expect_result(kOneWarp, 128, [&](EmulatedBlock& b, const Args& a) {
+    const int g = b.tx() / 4, t = b.tx() % 4;
+    const auto A = [](int row, int k) { return pack(number(row * 16 + k), number(row * 16 + k + 1)); };
+    const auto B = [](int k, int n) { return pack(number(256 + k * 8 + n), number(256 + (k + 1) * 8 + n)); };
+    product(b, a, {{A(g, 2 * t), A(g + 8, 2 * t), A(g, 2 * t + 8), A(g + 8, 2 * t + 8)}}, {{B(2 * t, g), B(2 * t + 8, g)}});
+  }, want);
+  expect_result(kOneWarp, 128, [&](EmulatedBlock& b, const Args& a) {  // the same, by ldmatrix
+    const auto s = shared_numbers(b);
+    const int row = b.tx() % 8, matrix = b.tx() / 8;
+    const auto fa = b.ldmatrix<4>(s, (row + matrix % 2 * 8) * 16 + matrix / 2 * 8);
+    product(b, a, fa, b.ldmatrix_t<2>(s, 256 + b.tx() % 16 * 8));
+  }, want);
+}
+
+TEST_CASE("emulator: matrices of shared memory, one, two and four, also transposed") {
+  // Register m of lane l holds elements (l / 4, 2 (l % 4)) and the next of matrix m; transposed, its columns.
+  const auto check = [](int matrices, bool transposed, const std::function<void(EmulatedBlock&, Span<bf16>, std::uint32_t*)>& load) {
+    expect_result(kOneWarp, 32, [&](EmulatedBlock& b, const Args& a) {
+      const auto s = shared_numbers(b);
+      std::uint32_t f[4];
+      load(b, s, f);
+      bool right = true;
+      for (int m = 0; m < matrices; ++m) {
+        const int first = b.tx() / 4, second = b.tx() % 4 * 2;
+        const auto at = [&](int k) { return number(m * 64 + (transposed ? (second + k) * 8 + first : first * 8 + second + k)); };
+        right = right && f[m] == pack(at(0), at(1));
+      }
+      b.store(a.out, b.tx(), right);
+    }, [](std::int64_t) { return 1.0; });
+  };
+  const auto one = [&]<int N>(std::integral_constant<int, N>) {
+    // Lanes beyond the rows may say anything.
+    const auto row = [](EmulatedBlock& b) { return b.tx() < 8 * N ? b.tx() * 8 : 1000000 + b.tx(); };
+    check(N, false, [&](EmulatedBlock& b, Span<bf16> s, std::uint32_t* f) {
+      const auto v = b.ldmatrix<N>(s, row(b));
+      std::copy_n(v.v, N, f);
+    });
+    check(N, true, [&](EmulatedBlock& b, Span<bf16> s, std::uint32_t* f) {
+      const auto v = b.ldmatrix_t<N>(s, row(b));
+      std::copy_n(v.v, N, f);
+    });
+  };
+  one(std::integral_constant<int, 1>()), one(std::integral_constant<int, 2>()), one(std::integral_constant<int, 4>());
+}
+
+TEST_CASE("emulator reports wrong uses of the tensor cores") {
+  expect_report({"waits at the instruction of the whole warp", "which lane 20 does not reach: it has returned"}, kTwoWarps, 64,
+                [](EmulatedBlock& b, const Args&) {
+                  if (b.tx() != 20) b.mma_m16n8k16({}, {}, {});
+                });
+  expect_report({"which lane 3 does not reach: it waits at the barrier"}, kOneWarp, 64, [](EmulatedBlock& b, const Args&) {
+    const auto s = shared_numbers(b);
+    if (b.tx() != 3) b.ldmatrix<1>(s, b.tx() % 8 * 8);
+    b.sync();
+  });
+  expect_report({"the block has no lane 16"}, {.grid = {1}, .block = {16}}, 64,
+                [](EmulatedBlock& b, const Args&) { b.mma_m16n8k16({}, {}, {}); });
+  expect_report({"ldmatrix of a row at element 132: the address is not a multiple of 16 bytes"}, kOneWarp, 64,
+                [](EmulatedBlock& b, const Args&) { b.ldmatrix<4>(shared_numbers(b), b.tx() * 8 + (b.tx() == 16 ? 4 : 0)); });
+  expect_report({"reads shared Scratch[384]: out of range"}, kOneWarp, 64,
+                [](EmulatedBlock& b, const Args&) { b.ldmatrix<1>(shared_numbers(b), 328 + b.tx() * 8); });
+  expect_report({"reads shared Scratch[40], which nobody has written"}, kOneWarp, 64, [](EmulatedBlock& b, const Args&) {
+    const auto s = b.shared<Scratch, bf16, 64>();
+    if (b.tx() < 8 && b.tx() != 5) b.store_vector(s, b.tx() * 8, Vector<bf16, 8>{});
+    b.sync();
+    b.ldmatrix<1>(s, b.tx() % 8 * 8);
+  });
+  // A lane that wrote its own row itself: the others read it too.
+  expect_report({"shared Scratch[", "with no barrier between"}, kOneWarp, 64, [](EmulatedBlock& b, const Args&) {
+    const auto s = b.shared<Scratch, bf16, 64>();
+    if (b.tx() < 8) b.store_vector(s, b.tx() * 8, Vector<bf16, 8>{});
+    b.ldmatrix<1>(s, b.tx() % 8 * 8);
+  });
+  expect_report({"ldmatrix of element 0 of an array that is not shared memory"}, kOneWarp, 64, [](EmulatedBlock& b, const Args& a) {
+    b.ldmatrix<1>(Span<const bf16>(reinterpret_cast<const bf16*>(a.in.ptr), 64), 0);
+  });
+}
+
 TEST_CASE("emulator: errors of the body itself say where they happened; launches that no GPU takes are refused") {
   expect_report({"emulator: trial, block (1, 0) thread (3, 0): ", "told so"}, {.grid = {2}, .block = {32}}, 64,
                 [](EmulatedBlock& b, const Args&) { BF_CHECK(!(b.bx() == 1 && b.tx() == 3), "told so"); });
