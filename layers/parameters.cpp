@@ -4,6 +4,7 @@
 #include "engine/host_values.h"
 #include "engine/philox.h"
 #include "engine/parallel.h"
+#include "kernels/cast/cast.h"
 
 namespace bonafide {
 namespace {
@@ -54,7 +55,7 @@ void ParameterSet::initialise(std::uint64_t seed) {
 
 void ParameterSet::refresh_compute_copies() {
   if (!compute_) return;
-  if (ctx_.on_gpu()) return compute_.copy_from_host(values_.to_host());
+  if (ctx_.on_gpu()) return kernels::cast<float, bf16>(ctx_.target(), {.x = values_.cspan<float>(), .y = compute_.span<bf16>()});
   const auto from = values_.cspan<float>();
   const auto to = compute_.span<bf16>();
   parallel_ranges(from.len, 1 << 16, [&](std::int64_t b, std::int64_t e) {

@@ -232,6 +232,32 @@ TEST_CASE("allocator: exhaustion names the batch size that would fit") {
   }
 }
 
+TEST_CASE("cuda runtime: in a build without CUDA, every call says so") {
+  if (cuda::why_no_device() != "this build has no CUDA") return;  // another build
+  int calls = 0;
+  const auto refused = [&](const std::string& name, const std::function<void()>& f) {
+    expect_throw("cuda::" + name + ": this build has no CUDA", f);
+    ++calls;
+  };
+  refused("properties", [] { cuda::properties(0); });
+  refused("free_bytes", [] { cuda::free_bytes(); });
+  refused("set_device", [] { cuda::set_device(0); });
+  refused("allocate", [] { cuda::allocate(1); });
+  refused("allocate_pinned", [] { cuda::allocate_pinned(1); });
+  refused("make_stream", [] { cuda::make_stream(); });
+  refused("synchronize", [] { cuda::synchronize(Stream()); });
+  refused("make_event", [] { cuda::make_event(); });
+  refused("record", [] { cuda::record({}, {}); });
+  refused("wait", [] { cuda::wait({}, {}); });
+  refused("synchronize", [] { cuda::synchronize(cuda::Event()); });
+  refused("copy_to_device", [] { cuda::copy_to_device(nullptr, nullptr, 1, {}); });
+  refused("copy_to_host", [] { cuda::copy_to_host(nullptr, nullptr, 1, {}); });
+  refused("copy_on_device", [] { cuda::copy_on_device(nullptr, nullptr, 1, {}); });
+  refused("set_bytes", [] { cuda::set_bytes(nullptr, 0, 1, {}); });
+  refused("set_device", [] { device_memory(0)->allocate(1); });
+  CHECK(calls == 16);
+}
+
 TEST_CASE("context: a GPU that is not there is explained") {
   const int there = cuda::device_count();
   CHECK((there == 0) == !cuda::why_no_device().empty());

@@ -39,7 +39,7 @@ def matches(file, name):
 
 
 def tier_of(file):
-    if file.startswith("kernels/emulator/") or file.endswith(".simt.h"):
+    if file.startswith(("kernels/emulator/", "engine/staging.")) or file.endswith(".simt.h"):
         return "emulated"
     return "images" if file.startswith("data/images/") else "host"
 
