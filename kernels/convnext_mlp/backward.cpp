@@ -1,7 +1,9 @@
-// kernels/convnext_mlp/backward.cpp — the block backward on the CPU. n, z and a are computed again from what forward kept.
+// kernels/convnext_mlp/backward.cpp — the block backward on the CPU. n, z and a are computed again from what forward
+// kept.
 #include <algorithm>
 
 #include "kernels/convnext_mlp/common.h"
+#include "kernels/convnext_mlp/cuda_memory.h"
 #include "kernels/convnext_mlp/plan.h"
 #include "kernels/convnext_mlp/products.h"
 #include "kernels/layer_norm/layer_norm.h"
@@ -73,14 +75,17 @@ Plan bwd_plan(const ConvNeXtMlpShape& s) {
 }  // namespace
 
 template <class T>
-std::int64_t convnext_mlp_bwd_workspace(const ConvNeXtMlpShape& s) {
+std::int64_t convnext_mlp_bwd_workspace(Device::Kind where, const ConvNeXtMlpShape& s) {
   Carver count;
-  BwdMemory<T>(bwd_plan<T>(s), s, count);
+  if (where == Device::cuda)
+    convnext_mlp_cuda::BwdMemory<T>(s, count);
+  else
+    BwdMemory<T>(bwd_plan<T>(s), s, count);
   return count.used();
 }
 
 template <class T>
-void check(const ConvNeXtMlpBwd<T>& a) {
+void check(const ConvNeXtMlpBwd<T>& a, Device::Kind where) {
   const ConvNeXtMlpShape& s = a.shape;
   check_parameters(s, a.p);
   check_length("dy", a.dy.len, s.rows() * s.C), check_length("u", a.u.len, s.rows() * s.C);
@@ -94,9 +99,11 @@ void check(const ConvNeXtMlpBwd<T>& a) {
   check_gradient("dgrn_gamma", a.dgrn_gamma, a.dgrn_gamma_mode, s.hidden());
   check_gradient("dgrn_beta", a.dgrn_beta, a.dgrn_beta_mode, s.hidden());
   check_gradient("dw2", a.dw2, a.dw2_mode, s.hidden() * s.C), check_gradient("db2", a.db2, a.db2_mode, s.C);
-  const std::int64_t need = convnext_mlp_bwd_workspace<T>(s);
+  const std::int64_t need = convnext_mlp_bwd_workspace<T>(where, s);
   BF_CHECK(a.workspace.len >= need, "convnext_mlp: workspace has ", a.workspace.len, " floats, expected ", need);
 }
+template void check(const ConvNeXtMlpBwd<float>&, Device::Kind);
+template void check(const ConvNeXtMlpBwd<bf16>&, Device::Kind);
 
 namespace cpu {
 namespace {
@@ -165,7 +172,7 @@ void sum_weight_parts(Span<float> to, GradMode mode, const float* partial, std::
 
 template <class T>
 void convnext_mlp_bwd(const ConvNeXtMlpBwd<T>& a) {
-  check(a);
+  check(a, Device::cpu);
   const std::int64_t N = a.shape.N, HW = a.shape.HW, C = a.shape.C, H = 4 * C;
   const Plan plan = bwd_plan<T>(a.shape);
   Carver carver(a.workspace);
@@ -299,7 +306,7 @@ template void convnext_mlp_bwd(const ConvNeXtMlpBwd<bf16>&);
 
 }  // namespace cpu
 
-template std::int64_t convnext_mlp_bwd_workspace<float>(const ConvNeXtMlpShape&);
-template std::int64_t convnext_mlp_bwd_workspace<bf16>(const ConvNeXtMlpShape&);
+template std::int64_t convnext_mlp_bwd_workspace<float>(Device::Kind, const ConvNeXtMlpShape&);
+template std::int64_t convnext_mlp_bwd_workspace<bf16>(Device::Kind, const ConvNeXtMlpShape&);
 
 }  // namespace bonafide::kernels

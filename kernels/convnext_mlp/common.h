@@ -2,19 +2,21 @@
 #pragma once
 #include "kernels/convnext_mlp/convnext_mlp.h"
 
-namespace bonafide::kernels::convnext_mlp_cpu {
+namespace bonafide::kernels {
 
-// What a group keeps in the last-level cache until the sums over its samples are known.
-constexpr std::int64_t kGroupBytes = 10 << 20;
-// Hands out pieces of a workspace. Over an empty one it only counts.
+// Hands out pieces of a workspace, each at a cache line. Over an empty one it only counts.
 class Carver {
  public:
   explicit Carver(Span<float> from = {}) : from_(from) {}
   template <class P = float>
-  P* take(std::int64_t n) {
+  Span<P> span(std::int64_t n) {
     float* p = from_ ? from_.ptr + used_ : nullptr;
     used_ += ceil_div<std::int64_t>(n * std::int64_t(sizeof(P)), 64) * 16;
-    return reinterpret_cast<P*>(p);
+    return {reinterpret_cast<P*>(p), n};
+  }
+  template <class P = float>
+  P* take(std::int64_t n) {
+    return span<P>(n).ptr;
   }
   std::int64_t used() const { return used_; }
 
@@ -22,6 +24,11 @@ class Carver {
   Span<float> from_;
   std::int64_t used_ = 0;
 };
+
+namespace convnext_mlp_cpu {
+
+// What a group keeps in the last-level cache until the sums over its samples are known.
+constexpr std::int64_t kGroupBytes = 10 << 20;
 
 // M and 1 + gamma N of one sample from its G (grn.h).
 inline float mean_of(const float* G, std::int64_t hidden, float eps) {
@@ -52,4 +59,5 @@ inline void check_gradient(const char* name, Span<float> g, GradMode mode, std::
   if (mode != GradMode::skip) check_length(name, g.len, want);
 }
 
-}  // namespace bonafide::kernels::convnext_mlp_cpu
+}  // namespace convnext_mlp_cpu
+}  // namespace bonafide::kernels

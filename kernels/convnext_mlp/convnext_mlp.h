@@ -8,12 +8,14 @@
 // keeps h, G = sqrt(sum_hw z^2) [N, 4C] and LayerNorm's mean and rstd [N HW] if it is given room for them; backward
 // computes n, z and a again. dx = dy, the caller's.
 //
-// Work is cut into tiles of at most kConvNeXtTileRows pixels and groups of samples whose z stay in the last-level cache
-// until their sums over the sample are known. Tiles, groups and the order of every sum depend on the shape only, not on
-// the number of threads.
+// CPU: work is cut into tiles of at most kConvNeXtTileRows pixels and groups of samples whose z stay in the last-level
+// cache until their sums over the sample are known. Tiles, groups and the order of every sum depend on the shape only,
+// not on the number of threads. CUDA: products by cuBLASLt, one kernel between two of them (convnext_mlp.simt.h). Sums
+// in pieces fixed by the shape.
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/backends.h"
 
 namespace bonafide::kernels {
 
@@ -46,12 +48,13 @@ struct ConvNeXtMlpFwd {
   Span<const T> u, x;
   Span<const float> scale;  // s [N], or empty: 1
   ConvNeXtMlpParameters<T> p;
-  const ConvNeXtMlpPacked<T>* packed = nullptr;  // of p.w1 and p.w2, or null
+  const ConvNeXtMlpPacked<T>* packed = nullptr;  // of p.w1 and p.w2, or null; CUDA has no use for it
   Span<T> y;
   Span<T> h;  // for backward, in an order of its own; or all four empty
   Span<float> mean, rstd, G;
-  Span<float> workspace;  // convnext_mlp_fwd_workspace() floats, contents irrelevant
-  float eps = 1e-6f;      // LayerNorm's and GRN's
+  Span<float> workspace;                     // convnext_mlp_fwd_workspace() floats, contents irrelevant
+  float eps = 1e-6f;                         // LayerNorm's and GRN's
+  F32Products products = F32Products::full;  // on CUDA
 };
 
 template <class T>
@@ -67,13 +70,14 @@ struct ConvNeXtMlpBwd {
            dw2_mode = GradMode::write, db2_mode = GradMode::write;
   Span<float> workspace;  // convnext_mlp_bwd_workspace() floats, contents irrelevant
   float eps = 1e-6f;
+  F32Products products = F32Products::full;
 };
 
-// Scratch of every thread is part of it: asked for and used with the same number of threads.
+// On the CPU, scratch of every thread is part of it: asked for and used with the same number of threads.
 template <class T>
-std::int64_t convnext_mlp_fwd_workspace(const ConvNeXtMlpShape&, bool keeps_h);
+std::int64_t convnext_mlp_fwd_workspace(Device::Kind where, const ConvNeXtMlpShape&, bool keeps_h);
 template <class T>
-std::int64_t convnext_mlp_bwd_workspace(const ConvNeXtMlpShape&);
+std::int64_t convnext_mlp_bwd_workspace(Device::Kind where, const ConvNeXtMlpShape&);
 
 // Each tensor counted once, the work of the single operations.
 template <class T>
@@ -88,15 +92,11 @@ constexpr Cost convnext_mlp_bwd_cost(const ConvNeXtMlpShape& s) {
 }
 
 template <class T>
-void check(const ConvNeXtMlpFwd<T>&);  // throws; called by every backend
+void check(const ConvNeXtMlpFwd<T>&, Device::Kind where);  // throws; called by every backend
 template <class T>
-void check(const ConvNeXtMlpBwd<T>&);
+void check(const ConvNeXtMlpBwd<T>&, Device::Kind where);
 
-namespace cpu {
-template <class T>
-void convnext_mlp_fwd(const ConvNeXtMlpFwd<T>&);
-template <class T>
-void convnext_mlp_bwd(const ConvNeXtMlpBwd<T>&);
-}  // namespace cpu
+BF_PASS(convnext_mlp_fwd, ConvNeXtMlpFwd);
+BF_PASS(convnext_mlp_bwd, ConvNeXtMlpBwd);
 
 }  // namespace bonafide::kernels

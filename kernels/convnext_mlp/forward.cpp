@@ -1,8 +1,9 @@
-// kernels/convnext_mlp/forward.cpp — the block forward on the CPU: oneDNN products of one tile each, the element-wise work
-// between them while the tile is in the cache.
+// kernels/convnext_mlp/forward.cpp — the block forward on the CPU: oneDNN products of one tile each, the element-wise
+// work between them while the tile is in the cache.
 #include <cmath>
 
 #include "kernels/convnext_mlp/common.h"
+#include "kernels/convnext_mlp/cuda_memory.h"
 #include "kernels/convnext_mlp/plan.h"
 #include "kernels/convnext_mlp/products.h"
 #include "kernels/layer_norm/layer_norm.h"
@@ -46,13 +47,16 @@ Plan fwd_plan(const ConvNeXtMlpShape& s) {
 }  // namespace
 
 template <class T>
-std::int64_t convnext_mlp_fwd_workspace(const ConvNeXtMlpShape& s, bool keeps_h) {
+std::int64_t convnext_mlp_fwd_workspace(Device::Kind where, const ConvNeXtMlpShape& s, bool keeps_h) {
   Carver count;
-  FwdMemory<T>(fwd_plan<T>(s), s, keeps_h, count);
+  if (where == Device::cuda)
+    convnext_mlp_cuda::FwdMemory<T>(s, keeps_h, count);
+  else
+    FwdMemory<T>(fwd_plan<T>(s), s, keeps_h, count);
   return count.used();
 }
 template <class T>
-void check(const ConvNeXtMlpFwd<T>& a) {
+void check(const ConvNeXtMlpFwd<T>& a, Device::Kind where) {
   const ConvNeXtMlpShape& s = a.shape;
   check_parameters(s, a.p);
   check_length("u", a.u.len, s.rows() * s.C), check_length("x", a.x.len, s.rows() * s.C);
@@ -62,14 +66,17 @@ void check(const ConvNeXtMlpFwd<T>& a) {
     check_length("h", a.h.len, s.rows() * s.hidden()), check_length("G", a.G.len, s.N * s.hidden());
     check_length("mean", a.mean.len, s.rows()), check_length("rstd", a.rstd.len, s.rows());
   }
-  const std::int64_t need = convnext_mlp_fwd_workspace<T>(s, bool(a.h));
+  const std::int64_t need = convnext_mlp_fwd_workspace<T>(where, s, bool(a.h));
   BF_CHECK(a.workspace.len >= need, "convnext_mlp: workspace has ", a.workspace.len, " floats, expected ", need);
 }
+template void check(const ConvNeXtMlpFwd<float>&, Device::Kind);
+template void check(const ConvNeXtMlpFwd<bf16>&, Device::Kind);
+
 namespace cpu {
 
 template <class T>
 void convnext_mlp_fwd(const ConvNeXtMlpFwd<T>& a) {
-  check(a);
+  check(a, Device::cpu);
   if (a.shape.N == 0) return;
   const std::int64_t N = a.shape.N, HW = a.shape.HW, C = a.shape.C, H = 4 * C;
   const Plan plan = fwd_plan<T>(a.shape);
@@ -158,7 +165,7 @@ template void convnext_mlp_fwd(const ConvNeXtMlpFwd<bf16>&);
 
 }  // namespace cpu
 
-template std::int64_t convnext_mlp_fwd_workspace<float>(const ConvNeXtMlpShape&, bool);
-template std::int64_t convnext_mlp_fwd_workspace<bf16>(const ConvNeXtMlpShape&, bool);
+template std::int64_t convnext_mlp_fwd_workspace<float>(Device::Kind, const ConvNeXtMlpShape&, bool);
+template std::int64_t convnext_mlp_fwd_workspace<bf16>(Device::Kind, const ConvNeXtMlpShape&, bool);
 
 }  // namespace bonafide::kernels

@@ -72,12 +72,12 @@ struct FusedBlockNode final : Node {
     auto dx = x.grad_slot();
     for_storage(name(), x.dtype(), [&]<class T>(T) {
       mlp_backward<T>(dy, du);
-      kernels::cpu::residual_bwd<T>({.dout = dy.cspan<T>(),
-                                     .dx = dx.span<T>(),
-                                     .dx_mode = dx.mode,
-                                     .dy_mode = GradMode::skip,
-                                     .N = shape.N,
-                                     .S = shape.HW * shape.C});
+      kernels::residual_bwd<T>(x.context().target(), {.dout = dy.cspan<T>(),
+                                                      .dx = dx.span<T>(),
+                                                      .dx_mode = dx.mode,
+                                                      .dy_mode = GradMode::skip,
+                                                      .N = shape.N,
+                                                      .S = shape.HW * shape.C});
     });
     if (dx.mode != GradMode::skip) dx.mode = GradMode::add;  // to the residual's
     depthwise_conv_backward(du, x, p.dw_weight, dx, p.dw_weight.grad_slot(), p.dw_bias.grad_slot());
@@ -90,34 +90,36 @@ struct FusedBlockNode final : Node {
                dgrn_beta = p.grn_bias.grad_slot(), dw2 = p.fc2_weight.grad_slot(), db2 = p.fc2_bias.grad_slot();
     const auto shape = mlp_shape(u);
     const Tensor work =
-        Tensor::empty(u.context(), {kernels::convnext_mlp_bwd_workspace<T>(shape)}, DType::f32, "workspace");
-    kernels::cpu::convnext_mlp_bwd<T>({.shape = shape,
-                                       .dy = dy.cspan<T>(),
-                                       .u = u.cspan<T>(),
-                                       .h = h.cspan<T>(),
-                                       .scale = optional(drop_scale),
-                                       .mean = mean.cspan(),
-                                       .rstd = rstd.cspan(),
-                                       .G = G.cspan(),
-                                       .p = mlp_parameters<T>(p, w1, w2),
-                                       .du = du.span<T>(),
-                                       .dnorm_gamma = dnorm_gamma.span(),
-                                       .dnorm_beta = dnorm_beta.span(),
-                                       .dw1 = dw1.span(),
-                                       .db1 = db1.span(),
-                                       .dgrn_gamma = dgrn_gamma.span(),
-                                       .dgrn_beta = dgrn_beta.span(),
-                                       .dw2 = dw2.span(),
-                                       .db2 = db2.span(),
-                                       .dnorm_gamma_mode = dnorm_gamma.mode,
-                                       .dnorm_beta_mode = dnorm_beta.mode,
-                                       .dw1_mode = dw1.mode,
-                                       .db1_mode = db1.mode,
-                                       .dgrn_gamma_mode = dgrn_gamma.mode,
-                                       .dgrn_beta_mode = dgrn_beta.mode,
-                                       .dw2_mode = dw2.mode,
-                                       .db2_mode = db2.mode,
-                                       .workspace = work.span()});
+        Tensor::empty(u.context(), {kernels::convnext_mlp_bwd_workspace<T>(u.context().target().kind, shape)},
+                      DType::f32, "workspace");
+    kernels::convnext_mlp_bwd<T>(u.context().target(), {.shape = shape,
+                                                        .dy = dy.cspan<T>(),
+                                                        .u = u.cspan<T>(),
+                                                        .h = h.cspan<T>(),
+                                                        .scale = optional(drop_scale),
+                                                        .mean = mean.cspan(),
+                                                        .rstd = rstd.cspan(),
+                                                        .G = G.cspan(),
+                                                        .p = mlp_parameters<T>(p, w1, w2),
+                                                        .du = du.span<T>(),
+                                                        .dnorm_gamma = dnorm_gamma.span(),
+                                                        .dnorm_beta = dnorm_beta.span(),
+                                                        .dw1 = dw1.span(),
+                                                        .db1 = db1.span(),
+                                                        .dgrn_gamma = dgrn_gamma.span(),
+                                                        .dgrn_beta = dgrn_beta.span(),
+                                                        .dw2 = dw2.span(),
+                                                        .db2 = db2.span(),
+                                                        .dnorm_gamma_mode = dnorm_gamma.mode,
+                                                        .dnorm_beta_mode = dnorm_beta.mode,
+                                                        .dw1_mode = dw1.mode,
+                                                        .db1_mode = db1.mode,
+                                                        .dgrn_gamma_mode = dgrn_gamma.mode,
+                                                        .dgrn_beta_mode = dgrn_beta.mode,
+                                                        .dw2_mode = dw2.mode,
+                                                        .db2_mode = db2.mode,
+                                                        .workspace = work.span(),
+                                                        .products = u.context().f32_products()});
   }
 };
 
@@ -136,6 +138,7 @@ class PackedBlock {
 
 std::shared_ptr<const PackedBlock> pack_block(const ConvNeXtBlockParameters& p, DType compute) {
   auto packed = std::make_shared<PackedBlock>();
+  if (p.fc1_weight.context().target().kind == Device::cuda) return packed;  // nothing to gain there
   const Tensor w1 = p.fc1_weight.as(compute), w2 = p.fc2_weight.as(compute);
   const std::int64_t C = p.norm_weight.numel();
   for_storage("pack_block", compute, [&]<class T>(T) {
@@ -166,20 +169,21 @@ Tensor fused(const Tensor& x, const ConvNeXtBlockParameters& p, const Tensor& dr
     G = Tensor::empty(ctx, {shape.N, shape.hidden()});
   }
   for_storage("convnext_block", x.dtype(), [&]<class T>(T) {
-    const Tensor work =
-        Tensor::empty(ctx, {kernels::convnext_mlp_fwd_workspace<T>(shape, record)}, DType::f32, "workspace");
-    kernels::cpu::convnext_mlp_fwd<T>({.shape = shape,
-                                       .u = u.cspan<T>(),
-                                       .x = x.cspan<T>(),
-                                       .scale = optional(drop_scale),
-                                       .p = mlp_parameters<T>(p, w1, w2),
-                                       .packed = packed ? packed->get<T>() : nullptr,
-                                       .y = y.span<T>(),
-                                       .h = h ? h.span<T>() : Span<T>(),
-                                       .mean = mean ? mean.span() : Span<float>(),
-                                       .rstd = rstd ? rstd.span() : Span<float>(),
-                                       .G = G ? G.span() : Span<float>(),
-                                       .workspace = work.span()});
+    const Tensor work = Tensor::empty(ctx, {kernels::convnext_mlp_fwd_workspace<T>(ctx.target().kind, shape, record)},
+                                      DType::f32, "workspace");
+    kernels::convnext_mlp_fwd<T>(ctx.target(), {.shape = shape,
+                                                .u = u.cspan<T>(),
+                                                .x = x.cspan<T>(),
+                                                .scale = optional(drop_scale),
+                                                .p = mlp_parameters<T>(p, w1, w2),
+                                                .packed = packed ? packed->get<T>() : nullptr,
+                                                .y = y.span<T>(),
+                                                .h = h ? h.span<T>() : Span<T>(),
+                                                .mean = mean ? mean.span() : Span<float>(),
+                                                .rstd = rstd ? rstd.span() : Span<float>(),
+                                                .G = G ? G.span() : Span<float>(),
+                                                .workspace = work.span(),
+                                                .products = x.context().f32_products()});
   });
   if (!record) return y;
   auto n = std::make_shared<FusedBlockNode>();

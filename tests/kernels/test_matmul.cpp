@@ -5,6 +5,7 @@
 #include "kernels/matmul/gemm_tile.h"
 #include "kernels/matmul/matmul.h"
 #include "layers/functional/linear.h"
+#include "tests/support/arrays.h"
 #include "tests/support/backend.h"
 #include "tests/support/gradcheck.h"
 
@@ -41,52 +42,36 @@ struct Linear {
 
   // Where the activations begin, in elements: at 1 they are nowhere aligned.
   std::int64_t offset = 0;
-  Buffer<T> moved(const Buffer<T>& from) const {
-    Buffer<T> to(from.size() + offset, 0);
-    for (std::int64_t i = 0; i < from.size(); ++i) to[offset + i] = from.cspan()[i];
-    return to;
-  }
-  template <class P>
-  Span<P> part(Span<P> all) const {
-    return all.slice(offset, all.len - offset);
-  }
-  Buffer<T> moved_back(const Buffer<T>& from) const {
-    Buffer<T> to(from.size() - offset);
-    from.check_guards("moved");
-    for (std::int64_t i = 0; i < to.size(); ++i) to[i] = from.cspan()[offset + i];
-    for (std::int64_t i = 0; i < offset; ++i) CHECK(from[i] == 0);
-    return to;
-  }
 
   Buffer<T> forward(bool bias = true) const {
-    const Buffer<T> from = moved(x);
-    Buffer<T> y = moved(Buffer<T>(s.rows * s.out));
-    backend::linear_fwd<T>({.x = part(from.cspan()),
+    const Buffer<T> from = moved(x, offset);
+    Buffer<T> y = moved(Buffer<T>(s.rows * s.out), offset);
+    backend::linear_fwd<T>({.x = moved(from.cspan(), offset),
                             .w = w.cspan(),
                             .b = bias ? b.cspan() : Span<const float>(),
-                            .y = part(y.span()),
+                            .y = moved(y.span(), offset),
                             .rows = s.rows,
                             .in = s.in,
                             .out = s.out});
-    return moved_back(y);
+    return moved_back(y, offset);
   }
   Buffer<T> backward_data(GradMode mode, const Buffer<T>& before) const {
-    const Buffer<T> from = moved(dy);
-    Buffer<T> dx = moved(before);
-    backend::linear_bwd_data<T>({.dy = part(from.cspan()),
+    const Buffer<T> from = moved(dy, offset);
+    Buffer<T> dx = moved(before, offset);
+    backend::linear_bwd_data<T>({.dy = moved(from.cspan(), offset),
                                  .w = w.cspan(),
-                                 .dx = part(dx.span()),
+                                 .dx = moved(dx.span(), offset),
                                  .dx_mode = mode,
                                  .rows = s.rows,
                                  .in = s.in,
                                  .out = s.out});
-    return moved_back(dx);
+    return moved_back(dx, offset);
   }
   void backward_weight(GradMode mode, Buffer<float>& dw, Buffer<float>& db) const {
-    const Buffer<T> from = moved(dy), with = moved(x);
+    const Buffer<T> from = moved(dy, offset), with = moved(x, offset);
     Buffer<float> work(kernels::linear_bwd_weight_workspace(kBackend, s.rows, s.in, s.out));
-    backend::linear_bwd_weight<T>({.dy = part(from.cspan()),
-                                   .x = part(with.cspan()),
+    backend::linear_bwd_weight<T>({.dy = moved(from.cspan(), offset),
+                                   .x = moved(with.cspan(), offset),
                                    .dw = dw.span(),
                                    .db = db.span(),
                                    .dw_mode = mode,
