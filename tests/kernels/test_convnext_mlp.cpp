@@ -296,22 +296,88 @@ TEST_CASE("convnext_mlp does not depend on the order of the work; packed and pla
 }
 
 TEST_CASE("convnext_mlp: wrong arguments are explained") {
-  const Case<float> c({2, 4, 3}, false);
-  Buffer<float> y(24), work(kernels::convnext_mlp_fwd_workspace<float>(kBackend, c.s, false));
-  kernels::ConvNeXtMlpFwd<float> f{.shape = c.s,
-                                   .u = c.stored[0].cspan(),
-                                   .x = c.stored[1].cspan(),
-                                   .p = c.parameters(),
-                                   .y = y.span(),
-                                   .workspace = work.span()};
+  using Fwd = kernels::ConvNeXtMlpFwd<float>;
+  using Bwd = kernels::ConvNeXtMlpBwd<float>;
+  using Parameters = kernels::ConvNeXtMlpParameters<float>;
+  const ConvNeXtMlpShape s{2, 4, 3};
+  const Case<float> c(s, true);
+  Buffer<float> y(24), h(96), mean(8), rstd(8), G(24), work(kernels::convnext_mlp_fwd_workspace<float>(kBackend, s, true));
+  Fwd f{.shape = s,
+        .u = c.stored[0].cspan(),
+        .x = c.stored[1].cspan(),
+        .scale = c.vectors[6].cspan(),
+        .p = c.parameters(),
+        .y = y.span(),
+        .h = h.span(),
+        .mean = mean.span(),
+        .rstd = rstd.span(),
+        .G = G.span(),
+        .workspace = work.span()};
   backend::convnext_mlp_fwd(f);
-  auto g = f;
-  g.p.b1.len = 5;
-  expect_throw("b1 has 5 elements, expected 12", [&] { backend::convnext_mlp_fwd(g); });
-  g = f, g.workspace.len -= 1;
-  expect_throw("workspace has", [&] { backend::convnext_mlp_fwd(g); });
-  g = f, g.u.len = 12;
-  expect_throw("u has 12 elements, expected 24", [&] { backend::convnext_mlp_fwd(g); });
-  g = f, g.shape.HW = 0;
-  expect_throw("HW 0", [&] { backend::convnext_mlp_fwd(g); });
+  Buffer<float> du(24), dnorm_gamma(3), dnorm_beta(3), dw1(36), db1(12), dgrn_gamma(12), dgrn_beta(12), dw2(36), db2(3);
+  Buffer<float> bwd_work(kernels::convnext_mlp_bwd_workspace<float>(kBackend, s));
+  Bwd b{.shape = s,
+        .dy = c.stored[4].cspan(),
+        .u = f.u,
+        .h = h.cspan(),
+        .scale = f.scale,
+        .mean = mean.cspan(),
+        .rstd = rstd.cspan(),
+        .G = G.cspan(),
+        .p = f.p,
+        .du = du.span(),
+        .dnorm_gamma = dnorm_gamma.span(),
+        .dnorm_beta = dnorm_beta.span(),
+        .dw1 = dw1.span(),
+        .db1 = db1.span(),
+        .dgrn_gamma = dgrn_gamma.span(),
+        .dgrn_beta = dgrn_beta.span(),
+        .dw2 = dw2.span(),
+        .db2 = db2.span(),
+        .workspace = bwd_work.span()};
+  backend::convnext_mlp_bwd(b);
+
+  const auto fwd = [&] { backend::convnext_mlp_fwd(f); };
+  const auto bwd = [&] { backend::convnext_mlp_bwd(b); };
+  // One value too few or too many, whatever is read or written.
+  const auto wrong_length = [](const char* name, auto& span, const auto& call) {
+    CAPTURE(name);
+    const auto sound = span;
+    for (std::int64_t len : {sound.len - 1, sound.len + 1}) {
+      span.len = len;
+      expect_throw(str("convnext_mlp: ", name, " has ", len, " elements, expected ", sound.len), call);
+    }
+    span = sound;
+  };
+  const auto both = [&](const char* name, auto in_fwd, auto in_bwd) {
+    wrong_length(name, f.*in_fwd, fwd), wrong_length(name, b.*in_bwd, bwd);
+  };
+  const auto parameter = [&](const char* name, auto member) {
+    wrong_length(name, f.p.*member, fwd), wrong_length(name, b.p.*member, bwd);
+  };
+  parameter("norm_gamma", &Parameters::norm_gamma), parameter("norm_beta", &Parameters::norm_beta);
+  parameter("w1", &Parameters::w1), parameter("b1", &Parameters::b1);
+  parameter("grn_gamma", &Parameters::grn_gamma), parameter("grn_beta", &Parameters::grn_beta);
+  parameter("w2", &Parameters::w2), parameter("b2", &Parameters::b2);
+  both("u", &Fwd::u, &Bwd::u), both("scale", &Fwd::scale, &Bwd::scale), both("h", &Fwd::h, &Bwd::h);
+  both("mean", &Fwd::mean, &Bwd::mean), both("rstd", &Fwd::rstd, &Bwd::rstd), both("G", &Fwd::G, &Bwd::G);
+  wrong_length("x", f.x, fwd), wrong_length("y", f.y, fwd), wrong_length("dy", b.dy, bwd),
+      wrong_length("du", b.du, bwd);
+  wrong_length("dnorm_gamma", b.dnorm_gamma, bwd), wrong_length("dnorm_beta", b.dnorm_beta, bwd);
+  wrong_length("dw1", b.dw1, bwd), wrong_length("db1", b.db1, bwd);
+  wrong_length("dgrn_gamma", b.dgrn_gamma, bwd), wrong_length("dgrn_beta", b.dgrn_beta, bwd);
+  wrong_length("dw2", b.dw2, bwd), wrong_length("db2", b.db2, bwd);
+
+  f.workspace.len -= 1, b.workspace.len -= 1;
+  expect_throw(str("workspace has ", f.workspace.len, " floats, expected ", f.workspace.len + 1), fwd);
+  expect_throw(str("workspace has ", b.workspace.len, " floats, expected ", b.workspace.len + 1), bwd);
+  f.workspace.len += 1, b.workspace.len += 1;
+  for (const ConvNeXtMlpShape bad : {ConvNeXtMlpShape{-1, 4, 3}, {2, 0, 3}, {2, 4, 0}}) {
+    f.shape = b.shape = bad;
+    const std::string what = str("N ", bad.N, ", HW ", bad.HW, ", C ", bad.C);
+    expect_throw(what, fwd), expect_throw(what, bwd);
+  }
+  using Packed = kernels::ConvNeXtMlpPacked<float>;
+  expect_throw("w1 and w2 have 36 and 35 elements, expected 36", [&] { Packed(f.p.w1, {f.p.w2.ptr, 35}, 3); });
+  expect_throw("w1 and w2 have 35 and 36 elements, expected 36", [&] { Packed({f.p.w1.ptr, 35}, f.p.w2, 3); });
 }

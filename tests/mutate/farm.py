@@ -35,7 +35,7 @@ def run(command, cwd, seconds=None, **more):
     """(exit code, output, processor seconds). The code is None when it used more than `seconds` of the processor's time,
     or when nothing in it moves any more; how long that takes by the clock says more about what else the machine does."""
     def limits():
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))  # not addresses: the emulated GPU reserves many
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if seconds:
             resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
