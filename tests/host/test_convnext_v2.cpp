@@ -95,6 +95,12 @@ TEST_CASE("convnext_v2: dropped paths come from the step and the global sample, 
   CHECK(run(step3) == run(step3));
   CHECK(run(step3) != run(step4));
   CHECK(run({}) != run(step3));
+  // Evaluation drops nothing, whatever the step.
+  PairedModel sound(ctx, small());
+  sound.parameters().initialise(1);
+  const auto without = sound(x).logit.to_host();
+  CHECK(run({}) == without);
+  CHECK(run({.seed = 7, .step = 3}) == without);
   // The second half of the batch alone, told where it stands, draws what it drew in the whole batch.
   const auto whole = run(step3);
   const auto all = x.to_host();
