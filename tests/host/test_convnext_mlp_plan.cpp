@@ -41,13 +41,14 @@ TEST_CASE("convnext_mlp: the workspace grows by what one sample more needs") {
   // A tile holds many small samples: what is kept for each is kept for those that are there, not for a full tile.
   constexpr std::int64_t C = 16, H = 4 * C;
   for (std::int64_t HW : {1, 4}) {
-    const ConvNeXtMlpShape one{1, HW, C}, two{2, HW, C};
+    const kernels::ConvNeXtMlpShape one{1, HW, C}, two{2, HW, C};
     for (bool keeps_h : {false, true})  // z; G and the scale
       CHECK(kernels::convnext_mlp_fwd_workspace<float>(Device::cpu, two, keeps_h) -
                 kernels::convnext_mlp_fwd_workspace<float>(Device::cpu, one, keeps_h) ==
             HW * H + 2 * H);
     // da, zd and a; n and g; the scale and q; the gradients of gamma and beta
-    CHECK(kernels::convnext_mlp_bwd_workspace<float>(Device::cpu, two) - kernels::convnext_mlp_bwd_workspace<float>(Device::cpu, one) ==
+    CHECK(kernels::convnext_mlp_bwd_workspace<float>(Device::cpu, two) -
+              kernels::convnext_mlp_bwd_workspace<float>(Device::cpu, one) ==
           3 * HW * H + 2 * HW * C + 2 * H + 2 * H);
   }
 }

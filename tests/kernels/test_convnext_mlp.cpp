@@ -208,6 +208,10 @@ template <class T>
 void compare(const ConvNeXtMlpShape& s, bool scaled, float mean, double tolerance, std::int64_t offset = 0) {
   const Case<T> c(s, scaled, mean, offset);
   const auto y = c.y(), du = c.gradient(u);
+  // On CUDA the branch is rounded before x is added: where the two cancel, what is off is a share of x.
+  double least = 1e-15;
+  if (kCuda && sizeof(T) == 2)
+    for (const double v : c.in[x]) least = std::hypot(least, v);
   std::vector<std::vector<double>> gradients;
   for (int leaf = norm_gamma; leaf < kLeaves; ++leaf) gradients.push_back(c.gradient(Leaf(leaf)));
   const std::string at = str_of(s);
@@ -216,7 +220,7 @@ void compare(const ConvNeXtMlpShape& s, bool scaled, float mean, double toleranc
     for (const Buffer<T>* got : {&r.y, &r.inference, &r.packed}) {
       if (kCuda && got == &r.packed) continue;
       got->check_guards("y");
-      const double d = distance(*got, y);
+      const double d = distance(*got, y, least);
       CHECK_MESSAGE(d < tolerance, at, "y is off by ", d);
     }
     r.du.check_guards("du");
@@ -237,8 +241,8 @@ TEST_CASE("convnext_mlp: forward and every gradient against a double reference")
   // One of everything; several samples in a tile, the last tile not full; a sample in several tiles, the last one
   // shorter; channels past a vector; pixels in two pieces, channels in two strips.
   for (const ConvNeXtMlpShape s :
-       {ConvNeXtMlpShape{1, 1, 1}, {3, 1, 3}, {5, 4, 4}, {3, 9, 5}, {2, 5, 17}, {5, 100, 3}, {2, 260, 3}, {1, 2, 33}}) {
-    if (s.C < 33) compare<float>(s, false, 0, 1e-5);
+       {ConvNeXtMlpShape{1, 1, 1}, {3, 1, 3}, {5, 4, 4}, {3, 9, 5}, {2, 5, 17}, {5, 100, 3}, {2, 260, 3}, {1, 1, 33}}) {
+    if (s.C < 33 && (!kEmulated || s.rows() < 50)) compare<float>(s, false, 0, 1e-5);
     compare<float>(s, true, 0, 1e-5);
     compare<bf16>(s, s.N > 2, 0, 2e-2);
   }
@@ -246,7 +250,7 @@ TEST_CASE("convnext_mlp: forward and every gradient against a double reference")
 }
 
 TEST_CASE_TEMPLATE("convnext_mlp: arrays that begin anywhere", T, float, bf16) {
-  compare<T>({3, 5, 8}, true, 0, sizeof(T) == 4 ? 1e-5 : 2e-2, 1);
+  for (const int offset : {0, 1}) compare<T>({3, 5, 8}, true, 0, sizeof(T) == 4 ? 1e-5 : 2e-2, offset);
 }
 
 TEST_CASE("convnext_mlp: gradients are added where they are asked to be, and left alone where not") {
