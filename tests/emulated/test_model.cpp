@@ -98,32 +98,36 @@ struct Apart {
 }  // namespace
 
 TEST_CASE("cuda model: three training steps in f32 are the CPU's") {
-  const auto run = [](Device d) { return train(d, DType::f32, fn::BlockImplementation::composed, 3); };
-  const Apart found(run(device()), run({Device::cpu}));
-  MESSAGE("GPU beside CPU: ", found.str());
-  CHECK(found.loss < 2e-6);
-  CHECK(found.gradient < 1e-5);
-  CHECK(found.weights < 1e-6);
-  CHECK(found.average < 1e-6);
+  for (const auto block : {fn::BlockImplementation::composed, fn::BlockImplementation::fused}) {
+    const auto run = [&](Device d) { return train(d, DType::f32, block, 3); };
+    const Apart found(run(device()), run({Device::cpu}));
+    MESSAGE("GPU beside CPU: ", found.str());
+    CHECK(found.loss < 2e-6);
+    CHECK(found.gradient < 1e-5);
+    CHECK(found.weights < 1e-6);
+    CHECK(found.average < 1e-6);
+  }
 }
 
 // Products are summed in another order, and what is then rounded to bf16 may fall on the other side: the two cannot be closer
 // to each other than to the truth. So both are compared with f32.
 TEST_CASE("cuda model: three training steps in bf16 are as near to f32 as the CPU's") {
-  const auto run = [](Device d, DType t) { return train(d, t, fn::BlockImplementation::composed, 3); };
-  const Training truth = run({Device::cpu}, DType::f32), cpu = run({Device::cpu}, DType::bf16), gpu = run(device(), DType::bf16);
-  const Apart of_cpu(cpu, truth), of_gpu(gpu, truth), between(gpu, cpu);
-  MESSAGE("CPU beside f32: ", of_cpu.str());
-  MESSAGE("GPU beside f32: ", of_gpu.str());
-  MESSAGE("GPU beside CPU: ", between.str());
-  CHECK(of_gpu.loss < 2e-2);
-  CHECK(of_gpu.gradient < 1.5 * of_cpu.gradient);
-  CHECK(of_gpu.weights < 1.5 * of_cpu.weights);
-  CHECK(of_gpu.average < 1.5 * of_cpu.average);
+  for (const auto block : {fn::BlockImplementation::composed, fn::BlockImplementation::fused}) {
+    const auto run = [&](Device d, DType t) { return train(d, t, block, 3); };
+    const Training truth = run({Device::cpu}, DType::f32), cpu = run({Device::cpu}, DType::bf16), gpu = run(device(), DType::bf16);
+    const Apart of_cpu(cpu, truth), of_gpu(gpu, truth), between(gpu, cpu);
+    MESSAGE("CPU beside f32: ", of_cpu.str());
+    MESSAGE("GPU beside f32: ", of_gpu.str());
+    MESSAGE("GPU beside CPU: ", between.str());
+    CHECK(of_gpu.loss < 2e-2);
+    CHECK(of_gpu.gradient < 1.5 * of_cpu.gradient);
+    CHECK(of_gpu.weights < 1.5 * of_cpu.weights);
+    CHECK(of_gpu.average < 1.5 * of_cpu.average);
+  }
 }
 
 TEST_CASE("cuda model: the bits do not depend on the order of threads, blocks, or streams") {
-  const auto run = [] { return train(device(), DType::bf16, fn::BlockImplementation::composed, 1); };
+  const auto run = [] { return train(device(), DType::bf16, fn::BlockImplementation::fused, 1); };
   const Training first = run();
   struct Restore {
     simt::Schedule schedule = simt::emulation().schedule;

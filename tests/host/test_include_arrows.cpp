@@ -126,6 +126,8 @@ TEST_CASE("structure: kernels and layers keep to their side of the pointer") {
   std::string wrong;
   for (const Source& s : sources()) {
     if (starts(s.path, "kernels/") && s.code.find("Tensor") != std::string::npos) wrong += "\n  " + s.path + " speaks of Tensor";
+    if (starts(s.path, "layers/") && s.code.find("kernels::cpu::") != std::string::npos)
+      wrong += "\n  " + s.path + " computes on the CPU wherever its tensors are";
     if (s.path != "kernels/simt/cuda_launch.cuh" && !starts(s.path, "tests/") && s.code.find("<<<") != std::string::npos)
       wrong += "\n  " + s.path + " launches a kernel";
   }
