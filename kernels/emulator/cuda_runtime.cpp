@@ -43,19 +43,21 @@ class Ranges {
   std::map<char*, std::size_t> ranges_;
 };
 
-// Address space from which device memory is cut, each piece once: a pointer that has been released stays wrong.
+// Address space from which device memory is cut, each piece once: a pointer that has been released stays wrong. From its
+// front what kernels use, from its back what a device that only counts is asked for: nobody may ever touch that.
 class DeviceMemory {
  public:
   DeviceMemory() {
     void* p = mmap(nullptr, kSpace, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     BF_CHECK(p != MAP_FAILED, "no address space for the emulated GPU");
-    begin_ = end_ = static_cast<char*>(p);
+    begin_ = end_ = static_cast<char*>(p), back_ = begin_ + kSpace;
   }
   void* allocate(std::size_t bytes) {
     const std::size_t room = ceil_div(bytes, kPage) * kPage + kPage;  // and a page that belongs to nobody
-    BF_CHECK(std::size_t(end_ - begin_) + room <= kSpace, "the emulated GPU has no addresses left");
-    char* p = end_;
-    end_ += room;
+    BF_CHECK(std::size_t(back_ - end_) >= room, "the emulated GPU has no addresses left");
+    const bool counts = emulation().mode == Emulation::Mode::count;
+    char* p = counts ? back_ -= room : end_;
+    if (!counts) end_ += room;
     ranges_.add(p, bytes);
     if (accesses_ > 0) open(true);
     return p;
@@ -76,9 +78,11 @@ class DeviceMemory {
  private:
   static constexpr std::size_t kSpace = std::size_t(1) << 42, kPage = 4096;
   void open(bool on) {
-    if (end_ > begin_) mprotect(begin_, std::size_t(end_ - begin_), on ? PROT_READ | PROT_WRITE : PROT_NONE);
+    if (end_ == begin_) return;
+    const int failed = mprotect(begin_, std::size_t(end_ - begin_), on ? PROT_READ | PROT_WRITE : PROT_NONE);
+    BF_CHECK(!failed, "no memory for the ", end_ - begin_, " bytes that the emulated GPU has given out");
   }
-  char *begin_, *end_;
+  char *begin_, *end_, *back_;
   int accesses_ = 0;
   Ranges ranges_;
 };
