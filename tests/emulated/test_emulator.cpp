@@ -286,6 +286,16 @@ TEST_CASE("emulator reports shuffles with lanes that are not there") {
                 kTwoWarps, 64, [](EmulatedBlock& b, const Args&) {
                   if (b.tx() != 20) b.shfl_xor(1.0f, 1, kFullMask);
                 });
+  // Two shuffles of the same lanes are not one; nor is one shuffle that is asked for with two masks.
+  expect_report({"waits at the shuffle of lanes 0xffffffff", "does not reach: it waits at the shuffle"}, kTwoWarps, 64,
+                [](EmulatedBlock& b, const Args&) {
+                  if (b.tx() < 16)
+                    b.shfl_xor(1.0f, 1, kFullMask);
+                  else
+                    b.shfl_xor(1.0f, 1, kFullMask);
+                });
+  expect_report({"which lane 5 does not reach: it waits at the shuffle of lanes 0xffff at"}, {.grid = {1}, .block = {32}}, 32,
+                [](EmulatedBlock& b, const Args&) { b.shfl_xor(1.0f, 1, b.tx() == 5 ? 0xffffu : kFullMask); });
   expect_report({"which lane 20 does not reach: it waits at the barrier"}, kTwoWarps, 64,
                 [](EmulatedBlock& b, const Args&) {
                   if (b.tx() != 20) b.shfl_xor(1.0f, 1, kFullMask);

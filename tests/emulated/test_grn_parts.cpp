@@ -73,3 +73,28 @@ TEST_CASE("grn goes on from sums in any pieces") {
     expect_bitwise("dgamma", got_dgamma, dgamma), expect_bitwise("dbeta", got_dbeta, dbeta);
   }
 }
+
+TEST_CASE("grn: gradients that nobody wants cost no kernel") {
+  const std::int64_t samples = 2, HW = 3;
+  const int C = 5;
+  const Buffer<float> values(samples * HW * C, 1), vector(samples * C, 1);
+  Buffer<float> workspace(grn_bwd_workspace(samples, HW, C));
+  const auto launches = [] {
+    std::int64_t n = 0;
+    for (const auto& [name, count] : simt::launch_counts()) n += count.launches;
+    return n;
+  };
+  const std::int64_t before = launches();
+  cuda::grn_bwd<float>({.dy = values.cspan(),
+                        .x = values.cspan(),
+                        .gamma = vector.cspan().slice(0, C),
+                        .G = vector.cspan(),
+                        .dx_mode = GradMode::skip,
+                        .dgamma_mode = GradMode::skip,
+                        .dbeta_mode = GradMode::skip,
+                        .workspace = workspace.span(),
+                        .samples = samples,
+                        .HW = HW,
+                        .C = C});
+  CHECK(launches() == before);
+}
