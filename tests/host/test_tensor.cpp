@@ -168,6 +168,13 @@ TEST_CASE("allocator: a steady loop stops asking the system, names are kept apar
   CHECK(after.live_bytes == 0);
   CHECK(after.by_name.at("alpha").allocations == 3);
   CHECK(after.by_name.at("beta").peak_bytes == 256);
+  {
+    const Tensor one = Tensor::empty(ctx, {64}, DType::f32, "gamma"), two = Tensor::empty(ctx, {64}, DType::f32, "gamma");
+    CHECK(allocator->stats().by_name.at("gamma").live_bytes == 512);
+    CHECK(allocator->stats().by_name.at("gamma").live_blocks == 2);
+  }
+  CHECK(allocator->stats().by_name.at("gamma").live_bytes == 0);
+  CHECK(allocator->stats().by_name.at("gamma").peak_bytes == 512);
 
   struct Failing : MemorySource {
     std::unique_ptr<MemorySource> real = host_memory();

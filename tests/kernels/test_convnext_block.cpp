@@ -71,6 +71,18 @@ TEST_CASE("convnext_block: fused and composed agree, forward and every gradient"
     }
 }
 
+TEST_CASE("convnext_block: one node of the graph where gradients are wanted, none where not") {
+  Block b(1, 3, 2, 5, DType::f32);
+  for (const auto implementation : {fn::BlockImplementation::composed, fn::BlockImplementation::fused}) {
+    const std::uint64_t before = b.ctx.next_sequence();
+    CHECK(fn::convnext_block(b.x, b.p, {}, implementation).requires_grad());
+    // The composed block's own graph, one node an operation, lies inside of its node.
+    CHECK(b.ctx.next_sequence() - before == (implementation == fn::BlockImplementation::fused ? 2 : 9));
+    const NoGrad off(b.ctx);
+    CHECK(!fn::convnext_block(b.x, b.p, {}, implementation).requires_grad());
+  }
+}
+
 TEST_CASE("convnext_block: directional derivatives of the fused block") {
   Block b(2, 4, 3, 6, DType::f32);
   check_gradients(

@@ -113,7 +113,7 @@ def plant_generated(farm, report, file, lines_per_bug):
 def main():
     parser = argparse.ArgumentParser(prog="./dev mutate", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="*", help="an operation, a folder, a file, or tests/mutations")
-    parser.add_argument("--lines-per-bug", type=float, default=60, metavar="N", help="generate a bug for every N lines (60); at least one a file")
+    parser.add_argument("--lines-per-bug", type=float, default=100, metavar="N", help="generate a bug for every N lines (100); at least one a file")
     parser.add_argument("--jobs", type=int, default=2, help="bugs at a time (2)")
     parser.add_argument("--list", action="store_true", help="print the generated bugs and plant nothing")
     options = parser.parse_args()
