@@ -18,7 +18,10 @@ if(BONAFIDE_WITH_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES 90a)  # else CMake 3.25 picks 75
   endif()
   if(NOT CMAKE_CUDA_COMPILER_LAUNCHER)
-    set(CMAKE_CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/ptxas.sh ${BONAFIDE_CCACHE})  # spills are errors
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${BONAFIDE_CCACHE})
+    if(NOT BONAFIDE_CHECKED)
+      list(PREPEND CMAKE_CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/ptxas.sh)  # spills are errors
+    endif()
   endif()
   enable_language(CUDA)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # else a second, static runtime is linked beside CUDA::cudart
