@@ -168,14 +168,15 @@ void check_pinned_range(const char* call, const void* p, std::size_t bytes) {
   BF_CHECK(pinned_memory().contain(p, bytes), call, ": ", bytes, " bytes of the host that are not pinned memory");
 }
 
-void copy(const char* name, void* to, const void* from, std::size_t bytes, Stream s, bool to_host) {
+void copy(const char* name, void* to, const void* from, std::size_t bytes, Stream s, const void* host) {
   LaunchCount& count = launch_counts()[name];
   ++count.launches, count.bytes += double(bytes);
   add(s, {[=] {
+            if (host) check_pinned_range(name, host, bytes);  // still
             if (!counting()) {
               const DeviceAccess access;
               std::memcpy(to, from, bytes);
-            } else if (to_host) {
+            } else if (host == to) {
               std::memset(to, 0, bytes);
             }
           },
@@ -228,7 +229,7 @@ void* allocate(std::size_t bytes) {
   }
   return p;
 }
-void release(void* p) noexcept {
+void release(void* p) noexcept {  // waits, as cudaFree does
   if (!p) return;
   for (StreamState* s : streams()) finish(*s);
   emulated_gpu().live_bytes -= device_memory().release(p);
@@ -239,8 +240,7 @@ void* allocate_pinned(std::size_t bytes) {
   pinned_memory().add(p, bytes);
   return p;
 }
-void release_pinned(void* p) noexcept {  // null is nobody's
-  for (StreamState* s : streams()) finish(*s);
+void release_pinned(void* p) noexcept {  // null is nobody's; copies that have not been waited for will fail
   pinned_memory().remove(p);
   ::operator delete(p, std::align_val_t(256));
 }
@@ -274,15 +274,15 @@ void synchronize(Event e) {
 
 void copy_to_device(void* to, const void* from, std::size_t bytes, Stream s) {
   check_device_range("copy_to_device", to, bytes), check_pinned_range("copy_to_device", from, bytes);
-  copy("copy_to_device", to, from, bytes, s, false);
+  copy("copy_to_device", to, from, bytes, s, from);
 }
 void copy_to_host(void* to, const void* from, std::size_t bytes, Stream s) {
   check_pinned_range("copy_to_host", to, bytes), check_device_range("copy_to_host", from, bytes);
-  copy("copy_to_host", to, from, bytes, s, true);
+  copy("copy_to_host", to, from, bytes, s, to);
 }
 void copy_on_device(void* to, const void* from, std::size_t bytes, Stream s) {
   check_device_range("copy_on_device", to, bytes), check_device_range("copy_on_device", from, bytes);
-  copy("copy_on_device", to, from, bytes, s, false);
+  copy("copy_on_device", to, from, bytes, s, nullptr);
 }
 void set_bytes(void* p, unsigned char value, std::size_t bytes, Stream s) {
   check_device_range("set_bytes", p, bytes);
