@@ -234,6 +234,7 @@ TEST_CASE("cuda engine: what a GPU would not survive is an error of the emulated
   cuda::release(p);
   cuda::destroy(s);
   expect_throw("there is no GPU 1: 1 is usable", [] { Context other({Device::cuda, 1}); });
+  expect_throw("there is no GPU -1: 1 is usable", [] { Context other({Device::cuda, -1}); });
 }
 
 TEST_CASE("cuda engine: autograd over ported operations") {
