@@ -146,3 +146,12 @@ TEST_CASE("patchify explains wrong arguments") {
   Context ctx(device());
   expect_throw("expected [N, H, W, C], got [2, 3]", [&] { fn::patchify(Tensor::zeros(ctx, {2, 3}), 2); });
 }
+
+TEST_CASE("patchify on CUDA refuses images whose elements 32 bits cannot number") {
+  if constexpr (!kCuda) return;
+  Buffer<float> some(1);  // refused before anything is read
+  constexpr std::int64_t kSide = 1 << 16, kAll = kSide * kSide * 3;
+  expect_throw("patchify: [65536, 65536, 3] on CUDA", [&] {
+    backend::patchify_fwd<float>({.x = {some.span().ptr, kAll}, .y = {some.span().ptr, kAll}, .N = 1, .H = kSide, .W = kSide, .C = 3, .k = 4});
+  });
+}
