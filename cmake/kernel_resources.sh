@@ -2,7 +2,7 @@
 # Prints registers, static shared memory and stack of every kernel that was compiled into the build folder $1, as ptxas
 # reports them (cmake/ptxas.sh): the table that kernels/resources.txt keeps, sorted.
 set -euo pipefail
-find "$1" -name '*.ptxas' -exec cat {} + | c++filt | awk '
+find "$1/CMakeFiles/cuda_kernels.dir" -name '*.ptxas' -exec cat {} + | c++filt | awk '
   /Compiling entry function/ {
     name = $0
     sub(/^.*simt::entry</, "", name); sub(/>\(.*$/, "", name)
