@@ -281,13 +281,13 @@ TEST_CASE("emulator reports reads of shared memory that nobody has written") {
 TEST_CASE("emulator: arrays that overlap share what is known, also of an access across the end of one") {
   Buffer<float> memory(12, 1);
   const Trial trial{{.grid = {1}, .block = {32}}, [](EmulatedBlock& b, const Args& a) {
-                      if (b.tx() == 0) b.store(a.out, 5, 2.0f);
-                      if (b.tx() == 1) b.load_vector<4>(a.in, 0);  // elements 4 to 7; `out` ends behind 5
+                      if (b.tx() == 0) b.load(a.in, 5);
+                      if (b.tx() == 1) b.store_vector(a.out, 0, Vector<float, 4>{});  // elements 4 to 7; `in` ends behind 5
                     }};
   for (const Schedule& s : kSchedules)
     expect_throw("no barrier between", [&] {
       Emulator emulator(s);
-      emulator(TrialKernel(), TrialArgs{{memory.cspan().slice(4, 8), memory.span().slice(0, 6)}, &trial});
+      emulator(TrialKernel(), TrialArgs{{memory.cspan().slice(0, 6), memory.span().slice(4, 8)}, &trial});
     });
 }
 

@@ -23,9 +23,6 @@ LEFT_OUT = ("data/images/",)              # drawing: looked at by tests of its s
 TAKEN = ("data/images/decode.cpp", "data/images/header.cpp")  # … but these read files
 
 
-ON_A_GPU = ("engine/context.cpp", "engine/staging.cpp")  # most of what they do is done for a device
-
-
 def sources():
     names = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "engine", "kernels", "layers", "data"],
                            cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
@@ -42,7 +39,7 @@ def matches(file, name):
 
 
 def tier_of(file):
-    if file.startswith(("kernels/emulator/", "engine/staging.")) or file.endswith(".simt.h"):
+    if file.startswith(("kernels/emulator/", "engine/staging.", "engine/context.")) or file.endswith(".simt.h"):
         return "emulated"
     return "images" if file.startswith("data/images/") else "host"
 
