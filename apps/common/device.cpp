@@ -30,7 +30,7 @@ ChosenDevice choose_device(const std::string& device, const std::string& gpus) {
     if (insists) throw UsageError(why + "; device=auto or cpu computes on the CPU");
     return cpu(why);
   }
-  if (gpus.find(',') != gpus.npos) throw UsageError(str("--gpus ", gpus, ": one GPU for now"));
+  if (gpus.find(',') != gpus.npos) throw UsageError(str("--gpus ", gpus, ": a run uses one GPU; expected its number"));
   char* end = nullptr;
   const long index = gpus.empty() ? 0 : std::strtol(gpus.c_str(), &end, 10);
   if ((end && *end) || index < 0) throw UsageError(str("--gpus ", gpus, ": expected the number of a GPU"));
