@@ -194,33 +194,36 @@ void Trainer::start_loader() {
   loader_ = make_training_loader(planner_, source_, simulator_, make_sample_, s);
 }
 
-Batch Trainer::next_batch() {
-  if (overfit_ && repeated_) return *repeated_;
-  if (!loader_) start_loader();
-  Batch b = looked_at_ ? *std::exchange(looked_at_, {}) : loader_->next();
-  if (overfit_) repeated_ = b;
-  return b;
+Trainer::Input Trainer::load() {
+  Input in;
+  if (overfit_ && repeated_) {
+    in.batch = *repeated_;
+  } else {
+    if (!loader_) start_loader();
+    in.batch = loader_->next();
+    if (overfit_) repeated_ = in.batch;
+  }
+  const Batch& b = in.batch;
+  in.images = Tensor::from_host(ctx_, {std::int64_t(b.rows.size()), b.height, b.width, 3}, std::span<const std::uint8_t>(b.images));
+  in.labels = Tensor::from_host(ctx_, {std::int64_t(b.rows.size())}, b.labels);
+  if (b.cutmix.on)
+    in.partner = Tensor::from_host(ctx_, {std::int64_t(b.cutmix.partner.size())}, std::span<const std::int32_t>(b.cutmix.partner));
+  return in;
 }
 
 // The batch as the network takes it, after CutMix; returns the labels, soft where images are mixed.
-Tensor Trainer::labels_and_input(const Batch& b, Tensor& x, DType compute) const {
-  const std::int64_t rows = std::int64_t(b.rows.size()), h = b.height, w = b.width;
-  Tensor images = Tensor::from_host(ctx_, {rows, h, w, 3}, std::span<const std::uint8_t>(b.images));
-  Tensor labels = Tensor::from_host(ctx_, {rows}, b.labels);
-  if (b.cutmix.on) {
-    const Tensor partner = Tensor::from_host(ctx_, {std::int64_t(b.cutmix.partner.size())}, std::span<const std::int32_t>(b.cutmix.partner));
-    images = fn::cutmix(images, partner, {b.cutmix.x1, b.cutmix.y1, b.cutmix.x2, b.cutmix.y2});
-    labels = fn::cutmix_labels(labels, partner, b.cutmix.keep);
-  }
-  x = fn::normalize(images, info_.mean, info_.std, compute);
-  return labels;
+Tensor Trainer::labels_and_input(const Input& in, Tensor& x, DType compute) const {
+  const auto& mix = in.batch.cutmix;
+  x = fn::normalize(mix.on ? fn::cutmix(in.images, in.partner, {mix.x1, mix.y1, mix.x2, mix.y2}) : in.images, info_.mean, info_.std, compute);
+  return mix.on ? fn::cutmix_labels(in.labels, in.partner, mix.keep) : in.labels;
 }
 
 StepResult Trainer::step() {
-  const Batch b = next_batch();
+  const Input in = ahead_ ? *std::exchange(ahead_, {}) : load();
+  const Batch& b = in.batch;
   ctx_.allocator().begin_batch(std::int64_t(b.rows.size()));
   Tensor x;
-  const Tensor labels = labels_and_input(b, x, model_->compute());
+  const Tensor labels = labels_and_input(in, x, model_->compute());
   ParameterSet& parameters = model_->parameters();
   parameters.zero_grad();
   const ForwardState state{.training = true, .seed = std::uint64_t(config_.seed), .step = next_step_, .first_sample = b.first};
@@ -233,7 +236,8 @@ StepResult Trainer::step() {
   r.learning_rate = learning_rate(schedule_, next_step_);
   if (std::isfinite(r.loss)) {
     loss.total.backward();
-    r.grad_norm = optimizer_->step(r.learning_rate);
+    if (next_step_ + 1 < total_steps_) ahead_ = load();  // over the bus while a GPU is busy with the backward pass
+    r.grad_norm = optimizer_->step(r.learning_rate);     // waits for it
   }
   r.skipped = !std::isfinite(r.loss) || !std::isfinite(r.grad_norm);
   if (r.skipped && explain_) r.culprit = first_non_finite(*model_, x, state, loss_.contrastive);
@@ -249,13 +253,13 @@ StepResult Trainer::step() {
 std::string Trainer::self_check() {
   const F32Products products = ctx_.f32_products();
   if (model_->compute() == DType::f32 && products == F32Products::full) return "";
-  looked_at_ = next_batch();
+  ahead_ = load();
   PairedModel reference(ctx_, model_->config(), DType::f32);
   Tensor(reference.parameters().values()).copy_from_host(model_->parameters().values().to_host());
   const NoGrad guard(ctx_);
   const auto features = [&](const PairedModel& model) {  // not logits: those of a new model are hardly more than rounding
     Tensor x, result;
-    labels_and_input(*looked_at_, x, model.compute());
+    labels_and_input(*ahead_, x, model.compute());
     const std::function<void(const std::string&, const Tensor&)> keep = [&](const std::string& layer, const Tensor& t) {
       if (layer == "backbone.head.norm") result = t;
     };
@@ -331,7 +335,7 @@ void Trainer::restore(const LoadedCheckpoint& c) {
   best_step = state.at("best_step").get<std::int64_t>();
   if (state.contains("best")) best = state.at("best").get<double>();
   info_.threshold = ModelInfo::from_metadata(c.model.metadata(), c.model.path().string()).threshold;
-  loader_.reset(), looked_at_.reset();  // starts again at next_step_
+  loader_.reset(), ahead_.reset();  // starts again at next_step_
 }
 
 void Trainer::init_from(const std::string& model_file) {

@@ -74,8 +74,12 @@ class Trainer {
   void read_lists();
   void build_model();
   void start_loader();
-  Batch next_batch();
-  Tensor labels_and_input(const Batch&, Tensor& x, DType compute) const;
+  struct Input {  // a batch, and what of it is on the device
+    Batch batch;
+    Tensor images, labels, partner;  // partner: of the CutMix, where there is one
+  };
+  Input load();
+  Tensor labels_and_input(const Input&, Tensor& x, DType compute) const;
 
   Context& ctx_;
   TrainConfig config_;
@@ -94,7 +98,8 @@ class Trainer {
   CosineSchedule schedule_;
   std::int64_t total_steps_ = 0, next_step_ = 0;
   bool overfit_ = false, explain_ = true;
-  std::optional<Batch> repeated_, looked_at_;  // looked_at_: the next one, which self_check() has used already
+  std::optional<Batch> repeated_;  // by overfit_
+  std::optional<Input> ahead_;     // of the next step
 };
 
 }  // namespace bonafide

@@ -23,6 +23,7 @@ int main(int argc, char** argv) try {
   measure.ceilings();
   bench::measure_models(measure);
   bench::measure_kernels(measure, batch);
+  bench::measure_training_kernels(measure, batch);
   if (!json.empty() && !(std::ofstream(json) << measure.json())) throw Error("cannot write " + json);
   return 0;
 } catch (const std::exception& e) {

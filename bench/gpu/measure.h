@@ -40,7 +40,8 @@ class Measure {
 // Normal draws, the same few million over and over, made once per type.
 Tensor random_tensor(Context&, Shape, DType);
 
-void measure_kernels(Measure&, std::int64_t batch);  // every pass on the shapes of ConvNeXt-V2 tiny
+void measure_kernels(Measure&, std::int64_t batch);  // the network's, on the shapes of ConvNeXt-V2 tiny
+void measure_training_kernels(Measure&, std::int64_t batch);  // images, losses, optimisers
 void measure_models(Measure&);                       // training step and inference of tiny at batch 1, 64, 128, 256
 
 }  // namespace bonafide::bench

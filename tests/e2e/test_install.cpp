@@ -117,7 +117,7 @@ TEST_CASE("install: the example, outside the tree, scores a photograph as the li
     CHECK_MESSAGE(fs::exists(installation.prefix / file), file);
 }
 
-TEST_CASE("install: the part without OpenCV needs none, every header stands alone, no file knows where it was built") {
+TEST_CASE("install: the part without OpenCV needs none, every header stands alone and needs no CUDA, no file knows where it was built") {
   const Installation installation;
   const Material m;
   const TempFolder project;
@@ -128,6 +128,7 @@ TEST_CASE("install: the part without OpenCV needs none, every header stands alon
     if (file.extension() == ".h") all += "#include <" + name + ">\n";
     if (file.extension() != ".h" && file.extension() != ".cmake") continue;
     const std::string text = read_file(file);
+    if (text.find("#include <cu") != text.npos) strayed += "\n  " + name + " needs CUDA's headers";
     for (const auto& trace : {std::string(BF_SOURCE_DIR), std::string(BF_BINARY_DIR), (installation.folder / "first").string()})
       for (std::size_t at = text.find(trace); at != text.npos; at = text.find(trace, at + 1))
         // Where a path begins: a clone at /bonafide is no reason to stumble over lib/cmake/bonafide.
