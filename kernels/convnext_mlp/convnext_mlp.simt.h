@@ -151,7 +151,7 @@ struct BranchEndKernel {
 
 struct GeluSumsKernel {
   static constexpr const char* kName = "gelu_sums";
-  static constexpr int kMaxThreads = kStripThreads;
+  static constexpr int kMaxThreads = kStripThreads, kMinBlocks = 2;  // unsaid, ptxas spills for a third block on sm_80
   struct Tile;
   template <class T>
   static LaunchShape shape(const GeluSums<T>& a) {

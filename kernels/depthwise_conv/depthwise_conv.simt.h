@@ -160,7 +160,7 @@ struct DepthwiseConvRowsKernel {
     const int own = Stage<T>::offset(0, image * in_columns + strip * kDwColumns) + block.tx();
     const int stored = c < a.C && image < place.images ? a.W - x : 0;  // columns, if there are not more than 7
     const int in_end = place.y1 + kDwPad < a.H ? place.y1 + kDwPad : a.H;
-    std::int64_t out = (((place.image + image) * a.H + place.y0 - 2 * kDwPad) * a.W + x) * a.C + c;
+    const std::int64_t out = ((place.image + image) * a.H * a.W + x) * a.C + c;  // of row 0
 
     BF_UNROLL_NOT
     for (int row0 = place.y0 - kDwPad; row0 < place.y1 + kDwPad; row0 += kDwTaps) {
@@ -193,12 +193,11 @@ struct DepthwiseConvRowsKernel {
         float(&done)[kDwColumns] = sum[(k + 1) % kDwTaps];
         const int y = row - kDwPad;
         if (y >= place.y0 && y < place.y1) {
-          std::int64_t to = out;
+          std::int64_t to = out + std::int64_t(y) * a.W * a.C;
           BF_UNROLL
           for (int j = 0; j < kDwColumns; ++j, to += a.C)
             if (j < stored) block.store(a.out, to, from_f32<T>(a.add ? to_f32(block.load(a.out, to)) + done[j] : done[j]));
         }
-        out += std::int64_t(a.W) * a.C;
         BF_UNROLL
         for (int j = 0; j < kDwColumns; ++j) done[j] = bias;
       }

@@ -40,6 +40,11 @@ void check(const Gemm<TA, TC>& g) {
   fits("a", g.a.len, g.a_transposed ? g.k : g.m, g.a_transposed ? g.m : g.k, g.a_stride());
   fits("b", g.b.len, g.b_transposed ? g.n : g.k, g.b_transposed ? g.k : g.n, g.b_stride());
   fits("c", g.c.len, g.m, g.n, g.c_stride());
+  const auto apart = [&](Span<const TA> x) {  // c is written while a and b are still read
+    const auto *x0 = reinterpret_cast<const char*>(x.ptr), *c0 = reinterpret_cast<const char*>(g.c.ptr);
+    return x.len == 0 || g.c.len == 0 || x0 + x.len * std::int64_t(sizeof(TA)) <= c0 || c0 + g.c.len * std::int64_t(sizeof(TC)) <= x0;
+  };
+  BF_CHECK(apart(g.a) && apart(g.b), "gemm: c overlaps ", apart(g.a) ? "b" : "a");
 }
 
 template <class TA, class TC>

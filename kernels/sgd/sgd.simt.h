@@ -36,7 +36,7 @@ struct SgdKernel {
       Vector<bf16, N> copy;
       for (int j = 0; j < N; ++j) {
         const float gj = scale * g[j] + (exempt >> j & 1 ? 0 : full_decay) * p[j];
-        buffer[j] = a.first ? gj : momentum * buffer[j] + gj;
+        buffer[j] = momentum * buffer[j] + gj;
         p[j] -= lr * buffer[j];
         copy[j] = bf16(p[j]);
       }

@@ -59,7 +59,7 @@ BF_DEVICE LogSum block_log_sum(B& block, LogSum own) {
 
 struct SupConRowsKernel {
   static constexpr const char* kName = "supcon_rows";
-  static constexpr int kMaxThreads = kSupConTile;
+  static constexpr int kMaxThreads = kSupConTile, kMinBlocks = 2;  // unsaid, ptxas spills for a fourth block on sm_100
   struct Scratch;
   static LaunchShape shape(const SupConFwd& a) { return {.grid = {a.N}, .block = {kMaxThreads}}; }
   template <Block B>

@@ -9,11 +9,11 @@ using namespace bonafide::test;
 
 namespace {
 
-// `offset`: elements by which both arrays are shifted, so that neither begins where a vector may.
+// Shifts: elements left out in front, so that an array does not begin where a vector may.
 template <class From, class To>
-Buffer<To> convert(const Buffer<From>& x, Buffer<To> y, GradMode mode = GradMode::write, std::int64_t offset = 0) {
-  const std::int64_t n = x.size() - offset;
-  backend::cast<From, To>({.x = x.cspan().slice(offset, n), .y = y.span().slice(offset, n), .mode = mode});
+Buffer<To> convert(const Buffer<From>& x, Buffer<To> y, GradMode mode = GradMode::write, std::int64_t shift_x = 0, std::int64_t shift_y = 0) {
+  const std::int64_t n = x.size() - shift_x;
+  backend::cast<From, To>({.x = x.cspan().slice(shift_x, n), .y = y.span().slice(shift_y, n), .mode = mode});
   return y;
 }
 
@@ -40,15 +40,20 @@ TEST_CASE("cast: values and modes") {
 
 TEST_CASE("cast: arrays that begin between vectors") {
   const std::int64_t n = 1027;
-  const auto x = Buffer<float>::random(n, 1);
-  Buffer<bf16> want(n);
-  want[0] = bf16(5.0f);
-  for (std::int64_t i = 1; i < n; ++i) want[i] = bf16(float(x[i]));
-  expect_bitwise("to bf16", convert(x, Buffer<bf16>(n, 5), GradMode::write, 1), want);
-  Buffer<float> wide(n, 5), sum(n, 5);
-  for (std::int64_t i = 1; i < n; ++i) wide[i] = to_f32(want[i]), sum[i] = 5 + wide[i];
-  expect_bitwise("to f32", convert(want, Buffer<float>(n, 5), GradMode::write, 1), wide);
-  expect_bitwise("added", convert(want, Buffer<float>(n, 5), GradMode::add, 1), sum);
+  const auto x = Buffer<float>::random(n, 1), narrow_x = convert(x, Buffer<bf16>(n));
+  for (const std::int64_t shift_x : {0, 1})
+    for (const std::int64_t shift_y : {0, 1}) {
+      const std::int64_t length = n - shift_x;
+      Buffer<bf16> narrow(n + 1, 5);
+      Buffer<float> wide(n + 1, 5), sum(n + 1, 5);
+      for (std::int64_t i = 0; i < length; ++i) {
+        narrow[shift_y + i] = narrow_x[shift_x + i];
+        wide[shift_y + i] = to_f32(narrow_x[shift_x + i]), sum[shift_y + i] = 5 + wide[shift_y + i];
+      }
+      expect_bitwise("to bf16", convert(x, Buffer<bf16>(n + 1, 5), GradMode::write, shift_x, shift_y), narrow);
+      expect_bitwise("to f32", convert(narrow_x, Buffer<float>(n + 1, 5), GradMode::write, shift_x, shift_y), wide);
+      expect_bitwise("added", convert(narrow_x, Buffer<float>(n + 1, 5), GradMode::add, shift_x, shift_y), sum);
+    }
 }
 
 TEST_CASE("cast does not depend on the order of the work, and explains wrong arguments") {
