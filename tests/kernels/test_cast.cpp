@@ -40,15 +40,16 @@ TEST_CASE("cast: values and modes") {
 
 TEST_CASE("cast: arrays that begin between vectors") {
   const std::int64_t n = 1027;
-  const auto x = Buffer<float>::random(n, 1), narrow_x = convert(x, Buffer<bf16>(n));
+  const auto x = Buffer<float>::random(n, 1);
+  const auto narrow_x = convert(x, Buffer<bf16>(n));
   for (const std::int64_t shift_x : {0, 1})
     for (const std::int64_t shift_y : {0, 1}) {
       const std::int64_t length = n - shift_x;
       Buffer<bf16> narrow(n + 1, 5);
       Buffer<float> wide(n + 1, 5), sum(n + 1, 5);
       for (std::int64_t i = 0; i < length; ++i) {
-        narrow[shift_y + i] = narrow_x[shift_x + i];
-        wide[shift_y + i] = to_f32(narrow_x[shift_x + i]), sum[shift_y + i] = 5 + wide[shift_y + i];
+        narrow[shift_y + i] = bf16(float(narrow_x[shift_x + i]));
+        wide[shift_y + i] = float(narrow_x[shift_x + i]), sum[shift_y + i] = 5 + wide[shift_y + i];
       }
       expect_bitwise("to bf16", convert(x, Buffer<bf16>(n + 1, 5), GradMode::write, shift_x, shift_y), narrow);
       expect_bitwise("to f32", convert(narrow_x, Buffer<float>(n + 1, 5), GradMode::write, shift_x, shift_y), wide);
