@@ -37,6 +37,18 @@ else()
   set(BONAFIDE_WITH_CUDA OFF)
 endif()
 
+# cuDNN 9: convolutions.
+set(BONAFIDE_WITH_CUDNN OFF)
+if(BONAFIDE_WITH_CUDA AND BONAFIDE_CUDNN)  # ON, AUTO
+  include(cmake/cudnn.cmake)
+  if(TARGET CUDNN::cudnn)
+    set(BONAFIDE_WITH_CUDNN ON)
+    set(BONAFIDE_CUDNN_TARGET CUDNN::cudnn)
+  elseif(NOT BONAFIDE_CUDNN STREQUAL "AUTO")
+    message(FATAL_ERROR "BONAFIDE_CUDNN=ON, but cuDNN 9 was not found beside CUDA (cudnn.h, libcudnn)")
+  endif()
+endif()
+
 # What calls CUDA's libraries has an implementation without them, no_<name>.cpp: takes the one that is not part of this build
 # out of the list `sources`.
 macro(bonafide_choose_cuda_calls sources)
@@ -46,6 +58,11 @@ macro(bonafide_choose_cuda_calls sources)
     set_source_files_properties(engine/cuda_runtime.cpp PROPERTIES COMPILE_DEFINITIONS "BF_CUDA_ARCHITECTURES=\"${architectures}\"")
   else()
     list(FILTER ${sources} EXCLUDE REGEX "/(cuda_runtime|cublaslt_gemm)[.]cpp$")
+  endif()
+  if(BONAFIDE_WITH_CUDNN)
+    list(FILTER ${sources} EXCLUDE REGEX "/no_cudnn_conv[.]cpp$")
+  else()
+    list(FILTER ${sources} EXCLUDE REGEX "/cudnn_conv[.]cpp$")
   endif()
 endmacro()
 

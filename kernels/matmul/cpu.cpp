@@ -5,6 +5,7 @@
 #include "kernels/matmul/gemm_tile.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/column_sums.simt.h"  // how much workspace they need
+#include "kernels/partial_sums.h"
 
 namespace bonafide::kernels {
 namespace {
@@ -55,25 +56,6 @@ Tiling weight_tiles(std::int64_t rows, std::int64_t in, std::int64_t out) {
     (m >= n ? across_m : across_n) *= 2;
   }
   return equal_tiles(out, in, across_m, across_n);
-}
-
-// sum[j] = sum of rows [begin, end) of dy[., j], j < cols. Short runs of f32 are added up in f64: a bias of 200,000
-// rows keeps its digits.
-template <class T>
-void column_sums(const T* dy, std::int64_t begin, std::int64_t end, std::int64_t stride, std::int64_t cols,
-                 float* sum) {
-  constexpr std::int64_t kCols = 128, kRun = 64;
-  for (std::int64_t c = 0; c < cols; c += kCols) {
-    const std::int64_t n = std::min(kCols, cols - c);
-    double total[kCols] = {};
-    for (std::int64_t r = begin; r < end; r += kRun) {
-      float run[kCols] = {};
-      for (std::int64_t i = r; i < std::min(r + kRun, end); ++i)
-        for (std::int64_t j = 0; j < n; ++j) run[j] += to_f32(dy[i * stride + c + j]);
-      for (std::int64_t j = 0; j < n; ++j) total[j] += double(run[j]);
-    }
-    for (std::int64_t j = 0; j < n; ++j) sum[c + j] = float(total[j]);
-  }
 }
 
 void check_extent(const char* what, std::int64_t got, std::int64_t rows, std::int64_t cols) {
@@ -128,16 +110,6 @@ template <class F>
 void at_tile(const Tiling& t, std::int64_t i, std::int64_t m, std::int64_t n, F&& f) {
   const std::int64_t m0 = i / t.across_n * t.m, n0 = i % t.across_n * t.n;
   f(m0, std::min(t.m, m - m0), n0, std::min(t.n, n - n0));
-}
-
-// to = (add ? to : 0) + partial[0] + partial[1] + …, each `to.len` long.
-void sum_partitions(Span<float> to, bool add, const float* partial, std::int64_t parts) {
-  parallel_ranges(to.len, 1 << 14, [&](std::int64_t begin, std::int64_t end) {
-    float* d = to.ptr;
-    for (std::int64_t j = begin; j < end; ++j) d[j] = add ? d[j] + partial[j] : partial[j];
-    for (std::int64_t p = 1; p < parts; ++p)
-      for (std::int64_t j = begin; j < end; ++j) d[j] += partial[p * to.len + j];
-  });
 }
 
 }  // namespace

@@ -1,11 +1,9 @@
 // kernels/matmul/gemm_tile.h — one tile of a matrix product on the CPU, by one thread: oneDNN (onednn_gemm.cpp) or, in a
 // build without it, plain loops (plain_gemm.cpp).
 #pragma once
-#include <cstdlib>
-#include <memory>
-
 #include "engine/base.h"
 #include "engine/bf16.h"
+#include "kernels/thread_scratch.h"
 
 namespace bonafide::kernels {
 
@@ -24,22 +22,6 @@ struct GemmShape {
 // needs AVX-512), the tile is widened to f32, which gives the same exact products.
 template <class TA, class TC>
 void gemm_tile(const GemmShape& s, const TA* a, const TA* b, const float* bias, TC* c);
-
-// Memory at whole cache lines: vectors that straddle two cost a quarter of a product's speed.
-class AlignedMemory {
- public:
-  AlignedMemory() = default;
-  explicit AlignedMemory(std::size_t bytes) : p_(std::aligned_alloc(64, ceil_div<std::size_t>(bytes, 64) * 64)) {
-    BF_CHECK(p_, "out of memory: ", bytes, " bytes for a matrix product");
-  }
-  void* get() const { return p_.get(); }
-
- private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-  std::unique_ptr<void, Free> p_;
-};
 
 // A b[k, n] in the order in which oneDNN's micro-kernels read it, for a weight that many tiles multiply by. Empty where
 // there is no kernel for it; then the plain matrix is all there is.

@@ -1,40 +1,22 @@
-// kernels/matmul/onednn_gemm.cpp — see gemm_tile.h. oneDNN 2.6: the v2 API, where a primitive is made from a
-// descriptor object.
-#include "kernels/matmul/gemm_tile.h"
-
-#include <omp.h>
-
+// kernels/matmul/onednn_gemm.cpp — see gemm_tile.h: tiles by oneDNN.
 #include <map>
 #include <mutex>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
 #include <shared_mutex>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
 
+#include "kernels/matmul/gemm_tile.h"
+#include "kernels/onednn.h"
+
 namespace bonafide::kernels {
 namespace {
 
 using dnnl::memory;
-
-// oneDNN asks OpenMP how many threads there are, both when a primitive is planned and when it runs. The setting is
-// per thread; it is put back at the end of the tile.
-class OneThread {
- public:
-  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int before_;
-};
-
-dnnl::engine& engine() {
-  static dnnl::engine e(dnnl::engine::kind::cpu, 0);
-  return e;
-}
+using onednn::engine;
+using onednn::OneThread;
+using onednn::type_of;
 
 struct Plan {
   std::uint64_t id = 0;  // of this plan alone, for the life of the process
@@ -110,17 +92,8 @@ Plans& plans() {
   return p;
 }
 
-template <class T>
-constexpr memory::data_type type_of = sizeof(T) == 4 ? memory::data_type::f32 : memory::data_type::bf16;
-
-// Per-thread memory that grows to the largest tile and stays.
-template <int slot>
-void* thread_scratch(std::size_t bytes) {
-  static thread_local AlignedMemory memory;
-  static thread_local std::size_t size = 0;
-  if (size < bytes) memory = AlignedMemory(bytes), size = bytes;
-  return memory.get();
-}
+struct Scratchpad;
+struct Widened;
 
 // A thread's arguments of a plan: made once, since handles and their map take as long to make as a small product.
 struct Arguments {
@@ -146,14 +119,14 @@ void execute(const Plan& p, const void* a, const void* b, const float* bias, voi
   args.b.set_data_handle(const_cast<void*>(b));
   args.c.set_data_handle(c);
   if (bias) args.bias.set_data_handle(const_cast<float*>(bias));
-  if (const std::size_t bytes = p.scratch.get_size(); bytes > 0) args.scratch.set_data_handle(thread_scratch<0>(bytes));
+  if (const std::size_t bytes = p.scratch.get_size(); bytes > 0) args.scratch.set_data_handle(thread_scratch<Scratchpad>(bytes));
   p.run->execute(stream, args.map);
 }
 
 // The tile in f32: widened copies of a and b, row-major, and a c that is rounded at the end.
 template <class TC>
 void widened_tile(GemmShape s, const bf16* a, const bf16* b, const float* bias, TC* c) {
-  auto* wide = static_cast<float*>(thread_scratch<1>(std::size_t(s.m * s.k + s.k * s.n + s.m * s.n) * sizeof(float)));
+  auto* wide = static_cast<float*>(thread_scratch<Widened>(std::size_t(s.m * s.k + s.k * s.n + s.m * s.n) * sizeof(float)));
   float *wa = wide, *wb = wa + s.m * s.k, *wc = wb + s.k * s.n;
   const auto copy = [](float* to, const bf16* from, std::int64_t rows, std::int64_t cols, std::int64_t row,
                        std::int64_t col) {

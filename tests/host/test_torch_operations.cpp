@@ -2,6 +2,8 @@
 // are formula tensors (tests/reference/make_operations.py says which), the fixture holds answers only.
 #include "engine/autograd.h"
 #include "layers/functional/avg_pool.h"
+#include "layers/functional/concat.h"
+#include "layers/functional/conv2d.h"
 #include "layers/functional/depthwise_conv.h"
 #include "layers/functional/gelu.h"
 #include "layers/functional/grn.h"
@@ -66,6 +68,22 @@ TEST_CASE("torch: depthwise convolution") {
   run("dwconv", 4, kTolerance, [](Case& c) {
     const auto& s = c.shape;
     return fn::depthwise_conv(c.leaf("x", {s[0], s[1], s[2], s[3]}), c.leaf("w", {s[3], 1, 7, 7}), c.leaf("b", {s[3]}));
+  });
+}
+TEST_CASE("torch: general convolution: the windows of the face networks, strides, paddings, groups") {
+  run("conv2d", 10, kTolerance, [](Case& c) {
+    const auto& s = c.shape;
+    const auto k = c.want["window"].get<std::vector<int>>();
+    const Tensor x = c.leaf("x", {s[0], s[1], s[2], s[3]}), w = c.leaf("w", {s[4], s[3] / s[5], k[0], k[1]});
+    return fn::conv2d(x, w, c.want["bias"].get<bool>() ? c.leaf("b", {s[4]}) : Tensor(), {k[0], k[1], k[2], k[3], k[4], k[5]}, int(s[5]));
+  });
+}
+TEST_CASE("torch: concatenation of channels") {
+  run("concat", 2, kTolerance, [](Case& c) {
+    std::vector<Tensor> parts;
+    for (const int width : c.want["widths"].get<std::vector<int>>())
+      parts.push_back(c.leaf("x" + std::to_string(parts.size()), {c.shape[0], c.shape[1], c.shape[2], width}));
+    return fn::concat(parts);
   });
 }
 TEST_CASE("torch: LayerNorm, also at a mean of 300") {

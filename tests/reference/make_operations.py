@@ -41,6 +41,35 @@ def depthwise():
         record(case, y, {"x": x, "w": weight, "b": bias}, shape=[n, h, w, c])
 
 
+def conv2d():
+    # n, h, w, in, out, kernel, stride, padding, groups, bias: the windows of MTCNN and InceptionResnetV1, and general ones
+    for n, h, w, i, o, kernel, stride, padding, groups, bias in [
+        (1, 1, 1, 1, 1, (3, 3), (1, 1), (1, 1), 1, True),
+        (2, 5, 7, 3, 10, (3, 3), (1, 1), (0, 0), 1, True),
+        (1, 4, 4, 17, 33, (2, 2), (1, 1), (0, 0), 1, True),
+        (2, 9, 8, 3, 8, (3, 3), (2, 2), (0, 0), 1, False),
+        (1, 6, 5, 8, 5, (1, 7), (1, 1), (0, 3), 1, False),
+        (1, 5, 6, 8, 5, (7, 1), (1, 1), (3, 0), 1, False),
+        (2, 3, 5, 17, 4, (1, 1), (1, 1), (0, 0), 1, True),
+        (1, 5, 6, 4, 3, (1, 1), (2, 2), (0, 0), 1, False),
+        (1, 6, 7, 6, 6, (3, 3), (1, 1), (1, 1), 6, True),
+        (2, 7, 6, 6, 9, (3, 2), (2, 1), (1, 2), 3, True),
+    ]:
+        case = "conv2d." + "x".join(map(str, (n, h, w, i, o, *kernel))) + f".s{stride[0]}x{stride[1]}.p{padding[0]}x{padding[1]}.g{groups}"
+        leaves = {"x": leaf(case, "x", (n, h, w, i)), "w": leaf(case, "w", (o, i // groups, *kernel))}
+        if bias:
+            leaves["b"] = leaf(case, "b", (o,))
+        y = to_nhwc(F.conv2d(to_nchw(leaves["x"]), leaves["w"], leaves.get("b"), stride, padding, groups=groups))
+        record(case, y, leaves, shape=[n, h, w, i, o, groups], window=[*kernel, *stride, *padding], bias=bias)
+
+
+def concat():
+    for n, h, w, widths in [(1, 1, 1, [1, 1]), (2, 3, 2, [17, 1, 8])]:
+        case = f"concat.{n}x{h}x{w}x" + "+".join(map(str, widths))
+        leaves = {f"x{k}": leaf(case, f"x{k}", (n, h, w, c)) for k, c in enumerate(widths)}
+        record(case, torch.cat(list(leaves.values()), dim=-1), leaves, shape=[n, h, w], widths=widths)
+
+
 def layer_norm():
     for rows, c, offset in [(1, 1, 0), (3, 17, 0), (5, 33, 0), (2, 320, 0), (3, 40, 300)]:
         case = f"layer_norm.{rows}x{c}+{offset}"
@@ -175,7 +204,7 @@ def schedule():
 
 
 def main():
-    for make in (depthwise, layer_norm, gelu, linear, grn, patchify, small, losses, optimisers, schedule):
+    for make in (depthwise, conv2d, concat, layer_norm, gelu, linear, grn, patchify, small, losses, optimisers, schedule):
         make()
     write_json("operations.json", cases)
 
