@@ -69,7 +69,7 @@ struct Conv2dBwdWeight {
   F32Products products = F32Products::full;
 };
 
-// The first two hold the weights in the order in which the backend reads them: CPU, oneDNN's; CUDA, [Cout, kh, kw, I].
+// The first two hold the weights in the orders in which the backend reads them: CPU, oneDNN's; CUDA, [Cout, kh, kw, I].
 template <class T>
 std::int64_t conv2d_fwd_workspace(Device::Kind where, const Conv2dShape&);
 template <class T>

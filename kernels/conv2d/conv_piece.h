@@ -8,7 +8,6 @@
 
 namespace bonafide::kernels {
 
-// What the order of packed weights depends on, and nothing else: weights packed once serve images of any size.
 struct ConvFilter {
   std::int64_t Cin = 0, Cout = 0;
   int groups = 1, kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1;
@@ -30,19 +29,21 @@ struct ConvPiece {
 
 enum class ConvPass : std::uint8_t { forward, data };  // that read weights
 
-// Weights [Cout, Cin / groups, kernel_h, kernel_w] in the order in which pieces of a pass read them.
+// Weights [Cout, Cin / groups, kernel_h, kernel_w] in the order in which a piece reads them. oneDNN's choice depends on the
+// sizes of the image, so that pieces of one convolution may differ; most do not, and those share what is packed.
 template <class T>
-std::int64_t packed_bytes(ConvPass, const ConvFilter&);
+std::int64_t packed_bytes(ConvPass, const ConvPiece&);
 template <class T>
-void pack(ConvPass, const ConvFilter&, const T* w, void* packed);
+bool same_order(ConvPass, const ConvPiece&, const ConvPiece&);
+template <class T>
+void pack(ConvPass, const ConvPiece&, const T* w, void* packed);
 
 // Safe to call from several threads at once; never use a second thread themselves. b may be null.
 template <class T>
 void conv_forward(const ConvPiece&, const T* x, const void* packed, const float* b, T* y);
-// TR: how dx is stored, T or float. Writes dx.
-template <class T, class TR>
-void conv_data(const ConvPiece&, const T* dy, const void* packed, TR* dx);
-// Writes dw, in the layout of w.
+// Write their results in f32: dx, and dw in the layout of w.
+template <class T>
+void conv_data(const ConvPiece&, const T* dy, const void* packed, float* dx);
 template <class T>
 void conv_weight(const ConvPiece&, const T* dy, const T* x, float* dw);
 

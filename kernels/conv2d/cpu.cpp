@@ -1,5 +1,6 @@
 // kernels/conv2d/cpu.cpp — convolutions on the CPU: pieces fixed by the shape, each by one thread.
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "engine/parallel.h"
@@ -15,7 +16,7 @@
 namespace bonafide::kernels {
 namespace {
 
-struct Added;
+struct Sums;
 
 ConvFilter filter_of(const Conv2dShape& s) {
   const Window2d& k = s.window;
@@ -91,11 +92,40 @@ struct WeightSums {
   WeightSums(const Conv2dShape& s, std::int64_t parts, Carver& w) { dw = w.span(parts * s.w_len()), db = w.span(parts * s.Cout); }
 };
 
+// Weights in the orders that the parts of a call read, one after another in the workspace.
+template <class T>
+struct PackedWeights {
+  ConvPass pass;
+  std::vector<ConvPiece> orders;  // a piece of each
+  Carver carver;
+  std::vector<Span<T>> memory;
+
+  PackedWeights(ConvPass of, const std::vector<Part>& parts, Span<float> workspace) : pass(of), carver(workspace) {
+    std::vector<const ConvPiece*> seen;  // of so many parts a few are different
+    for (const Part& p : parts) {
+      if (std::any_of(seen.begin(), seen.end(), [&](const ConvPiece* s) { return *s == p.piece; })) continue;
+      seen.push_back(&p.piece);
+      if (find(p.piece) < orders.size()) continue;
+      orders.push_back(p.piece);
+      memory.push_back(carver.span<T>(ceil_div<std::int64_t>(packed_bytes<T>(pass, p.piece), sizeof(T))));
+    }
+  }
+  std::size_t find(const ConvPiece& s) const {
+    std::size_t i = 0;
+    while (i < orders.size() && !(orders[i] == s) && !same_order<T>(pass, orders[i], s)) ++i;
+    return i;
+  }
+  void fill(const T* w) const {
+    for (std::size_t i = 0; i < orders.size(); ++i) pack(pass, orders[i], w, memory[i].ptr);
+  }
+  const void* of(const ConvPiece& s) const { return memory[find(s)].ptr; }
+};
+
 template <class T>
 std::int64_t filter_workspace(Device::Kind where, ConvPass pass, const Conv2dShape& s) {
   if (s.linear()) return 0;
   if (where == Device::cuda) return ceil_div<std::int64_t>(s.w_len() * std::int64_t(sizeof(T)), 4);
-  return ceil_div<std::int64_t>(packed_bytes<T>(pass, filter_of(s)), 4);
+  return PackedWeights<T>(pass, activation_parts(s, pass == ConvPass::forward), {}).carver.used();
 }
 
 void check_shape(const Conv2dShape& s) {
@@ -184,10 +214,11 @@ void conv2d_fwd(const Conv2dFwd<T>& a) {
   if (s.linear()) return linear_fwd<T>({.x = a.x, .w = a.w, .b = a.b, .y = a.y, .rows = s.pixels(), .in = s.Cin, .out = s.Cout});
   const auto parts = activation_parts(s, true);
   if (parts.empty()) return;
-  pack(ConvPass::forward, filter_of(s), a.w.ptr, a.workspace.ptr);
+  const PackedWeights<T> weights(ConvPass::forward, parts, a.workspace);
+  weights.fill(a.w.ptr);
   parallel_for(std::int64_t(parts.size()), [&](std::int64_t i) {
     const Part& p = parts[std::size_t(i)];
-    conv_forward(p.piece, a.x.ptr + p.x, a.workspace.ptr, a.b ? a.b.ptr : nullptr, a.y.ptr + p.y);
+    conv_forward(p.piece, a.x.ptr + p.x, weights.of(p.piece), a.b ? a.b.ptr : nullptr, a.y.ptr + p.y);
   });
 }
 
@@ -201,16 +232,19 @@ void conv2d_bwd_data(const Conv2dBwdData<T>& a) {
         {.dy = a.dy, .w = a.w, .dx = a.dx, .dx_mode = a.dx_mode, .rows = s.pixels(), .in = s.Cin, .out = s.Cout});
   const auto parts = activation_parts(s, false);
   if (parts.empty()) return;
-  pack(ConvPass::data, filter_of(s), a.w.ptr, a.workspace.ptr);
+  const PackedWeights<T> weights(ConvPass::data, parts, a.workspace);
+  weights.fill(a.w.ptr);
+  const bool add = a.dx_mode == GradMode::add;
   parallel_for(std::int64_t(parts.size()), [&](std::int64_t i) {
     const Part& p = parts[std::size_t(i)];
     const T* dy = a.dy.ptr + p.y;
     T* dx = a.dx.ptr + p.x;
-    if (a.dx_mode == GradMode::write) return conv_data<T, T>(p.piece, dy, a.workspace.ptr, dx);
+    if constexpr (std::is_same_v<T, float>)
+      if (!add) return conv_data(p.piece, dy, weights.of(p.piece), dx);
     const std::int64_t size = p.piece.images * s.H * s.W * s.Cin;
-    auto* more = static_cast<float*>(thread_scratch<Added>(std::size_t(size) * sizeof(float)));
-    conv_data<T, float>(p.piece, dy, a.workspace.ptr, more);
-    for (std::int64_t j = 0; j < size; ++j) put(dx[j], to_f32(dx[j]) + more[j]);
+    auto* sums = static_cast<float*>(thread_scratch<Sums>(std::size_t(size) * sizeof(float)));
+    conv_data(p.piece, dy, weights.of(p.piece), sums);
+    for (std::int64_t j = 0; j < size; ++j) put(dx[j], add ? to_f32(dx[j]) + sums[j] : sums[j]);
   });
 }
 

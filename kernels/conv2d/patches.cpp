@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "kernels/grad_store.h"
 #include "kernels/matmul/gemm_tile.h"
 
 namespace bonafide::kernels::patches {
@@ -80,25 +79,23 @@ void conv_forward(const ConvPiece& s, const T* x, const void* packed, const floa
   });
 }
 
-template <class T, class TR>
-void conv_data(const ConvPiece& s, const T* dy, const void* packed, TR* dx) {
+template <class T>
+void conv_data(const ConvPiece& s, const T* dy, const void* packed, float* dx) {
   const ConvFilter& f = s.filter;
   const std::int64_t K = f.terms(), O = f.out_group(), most = rows_at_once(f), size = s.images * s.in_h * s.in_w * f.Cin;
   const T* w = static_cast<const T*>(packed);
   auto* rows = static_cast<float*>(thread_scratch<Gathered>(std::size_t(most * K) * sizeof(float)));
-  auto* sums = static_cast<float*>(thread_scratch<Sums>(std::size_t(size) * sizeof(float)));
-  std::fill_n(sums, size, 0.0f);
+  std::fill_n(dx, size, 0.0f);
   for_runs(s.pixels(), most, [&](std::int64_t first, std::int64_t n) {
     for (std::int64_t g = 0; g < f.groups; ++g) {
       gemm_tile<T, float>({.m = n, .n = K, .k = O, .a_row = f.Cout, .b_row = K, .c_row = K}, dy + first * f.Cout + g * O,
                           w + g * O * K, nullptr, rows);
       for (std::int64_t r = 0; r < n; ++r)
         for_patch(s, first + r, g * f.in_group(), [&](std::int64_t at, std::int64_t from, std::int64_t count) {
-          for (std::int64_t i = 0; i < count; ++i) sums[at + i] += rows[r * K + from + i];
+          for (std::int64_t i = 0; i < count; ++i) dx[at + i] += rows[r * K + from + i];
         });
     }
   });
-  for (std::int64_t i = 0; i < size; ++i) put(dx[i], sums[i]);
 }
 
 template <class T>
@@ -126,7 +123,6 @@ template void pack(const ConvFilter&, const bf16*, void*);
 template void conv_forward(const ConvPiece&, const float*, const void*, const float*, float*);
 template void conv_forward(const ConvPiece&, const bf16*, const void*, const float*, bf16*);
 template void conv_data(const ConvPiece&, const float*, const void*, float*);
-template void conv_data(const ConvPiece&, const bf16*, const void*, bf16*);
 template void conv_data(const ConvPiece&, const bf16*, const void*, float*);
 template void conv_weight(const ConvPiece&, const float*, const float*, float*);
 template void conv_weight(const ConvPiece&, const bf16*, const bf16*, float*);

@@ -11,8 +11,8 @@ template <class T>
 void pack(const ConvFilter&, const T* w, void* packed);  // [Cout, kernel_h, kernel_w, Cin / groups], for both passes
 template <class T>
 void conv_forward(const ConvPiece&, const T* x, const void* packed, const float* b, T* y);
-template <class T, class TR>
-void conv_data(const ConvPiece&, const T* dy, const void* packed, TR* dx);
+template <class T>
+void conv_data(const ConvPiece&, const T* dy, const void* packed, float* dx);
 template <class T>
 void conv_weight(const ConvPiece&, const T* dy, const T* x, float* dw);
 
