@@ -1,6 +1,7 @@
 // tests/host/test_conv2d_pieces.cpp — pieces of convolutions by oneDNN (where the build has it) and by products of patches
 // against double: bands that see zeros above, below or on both sides; the cache of plans is bounded.
 #include "kernels/bounded_cache.h"
+#include "kernels/conv2d/cudnn_conv.h"
 #include "kernels/conv2d/patches.h"
 #include "tests/support/support.h"
 
@@ -135,6 +136,16 @@ TEST_CASE("conv2d pieces: runs cover everything once, in few sizes") {
     });
     CHECK(at == n);
   }
+}
+
+TEST_CASE_TEMPLATE("conv2d: a build without cuDNN leaves every pass to our own kernels", T, float, bf16) {
+  if (cuda::has_cudnn()) return;
+  const Conv2dShape s{.N = 1, .H = 3, .W = 3, .Cin = 1, .Cout = 1, .window = {3, 3}};
+  Buffer<T> x(9, 1), w(9, 1), y(1, 1);
+  Buffer<float> dw(9, 1);
+  CHECK(!cuda::cudnn_forward<T>(s, {}, x.cspan(), w.cspan(), y.span(), {}));
+  CHECK(!cuda::cudnn_data<T>(s, {}, y.cspan(), w.cspan(), x.span(), false, {}));
+  CHECK(!cuda::cudnn_weight<T>(s, {}, y.cspan(), x.cspan(), dw.span(), {}));
 }
 
 TEST_CASE("bounded cache: makes once, forgets what was used longest ago, keeps what is in use alive") {
