@@ -5,11 +5,14 @@
 
 namespace bonafide::kernels {
 
-struct Interval {
-  std::int64_t begin = 0, end = 0;
-  BF_HD constexpr std::int64_t size() const { return end - begin; }
-  friend constexpr bool operator==(const Interval&, const Interval&) = default;
+template <class I>
+struct IntervalOf {
+  I begin = 0, end = 0;
+  BF_HD constexpr I size() const { return end - begin; }
+  friend constexpr bool operator==(const IntervalOf&, const IntervalOf&) = default;
 };
+using Interval = IntervalOf<std::int64_t>;
+using Cells = IntervalOf<int>;  // of one axis of an image
 
 // Pieces whose columns are summed apart, then over the pieces in order. Part of the result's bits. 512 of a strip of
 // columns keep a large GPU busy; one of no rows, so that what is summed is written.

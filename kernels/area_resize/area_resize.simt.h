@@ -2,8 +2,7 @@
 // thread owns 16 bytes of neighbouring channels of a result, of y or of dx, and gathers what belongs to them.
 #pragma once
 #include "kernels/area_resize/area_resize.h"
-#include "kernels/pool_window.h"
-#include "kernels/simt/elementwise.h"
+#include "kernels/simt/pixel_rows.h"
 
 namespace bonafide::kernels {
 
@@ -24,21 +23,20 @@ struct AreaResizeFwdKernel {
   static constexpr int kMaxThreads = kElementwiseThreads;
   template <class T>
   static LaunchShape shape(const AreaResizeFwd<T>& a) {
-    return elementwise_shape<kWidest<T>>(a.y.len);
+    return pixel_rows_shape<kWidest<T>>(a.N, a.OH, a.OW, a.C);
   }
   template <Block B, class T>
   BF_DEVICE static void run(B& block, const AreaResizeFwd<T>& a) {
     constexpr int kWide = kWidest<T>;
-    const bool vectors = a.C % kWide == 0 && all_aligned<kWide>(block, a.x, a.y);
-    for_own_elements<kWide>(block, a.y.len, vectors, [&](std::int64_t i, auto count) {
+    const bool vectors = all_aligned<kWide>(block, a.x, a.y);
+    for_own_pixels<kWide>(block, a.OH, a.OW, a.C, vectors, [&](PixelAt at, std::int64_t i, auto count) {
       constexpr int N = decltype(count)::value;
-      const PixelAt at(i, a.OH, a.OW, a.C);
-      const Interval rows = area_bin(at.h, a.H, a.OH), columns = area_bin(at.w, a.W, a.OW);
+      const Cells rows = area_bin(at.h, a.H, a.OH), columns = area_bin(at.w, a.W, a.OW);
       float total[N] = {};
-      for (std::int64_t h = rows.begin; h < rows.end; ++h) {
+      for (int h = rows.begin; h < rows.end; ++h) {
         float sum[N] = {};
-        for (std::int64_t w = columns.begin; w < columns.end; ++w) {
-          const auto x = block.template load_vector<N>(a.x, ((at.n * a.H + h) * a.W + w) * a.C + at.c);
+        for (int w = columns.begin; w < columns.end; ++w) {
+          const auto x = block.template load_vector<N>(a.x, ((std::int64_t(at.n) * a.H + h) * a.W + w) * a.C + at.c);
           for (int k = 0; k < N; ++k) sum[k] += to_f32(x[k]);
         }
         for (int k = 0; k < N; ++k) total[k] += sum[k];
@@ -56,22 +54,21 @@ struct AreaResizeBwdKernel {
   static constexpr int kMaxThreads = kElementwiseThreads;
   template <class T>
   static LaunchShape shape(const AreaResizeBwd<T>& a) {
-    return elementwise_shape<kWidest<T>>(a.dx.len);
+    return pixel_rows_shape<kWidest<T>>(a.N, a.H, a.W, a.C);
   }
   template <Block B, class T>
   BF_DEVICE static void run(B& block, const AreaResizeBwd<T>& a) {
     constexpr int kWide = kWidest<T>;
-    const bool vectors = a.C % kWide == 0 && all_aligned<kWide>(block, a.dy, a.dx);
-    for_own_elements<kWide>(block, a.dx.len, vectors, [&](std::int64_t i, auto count) {
+    const bool vectors = all_aligned<kWide>(block, a.dy, a.dx);
+    for_own_pixels<kWide>(block, a.H, a.W, a.C, vectors, [&](PixelAt at, std::int64_t i, auto count) {
       constexpr int N = decltype(count)::value;
-      const PixelAt at(i, a.H, a.W, a.C);
-      const Interval rows = area_bin(at.h, a.OH, a.H), columns = area_bin(at.w, a.OW, a.W);
+      const Cells rows = area_bin(at.h, a.OH, a.H), columns = area_bin(at.w, a.OW, a.W);
       float total[N] = {};
-      for (std::int64_t o = rows.begin; o < rows.end; ++o) {
+      for (int o = rows.begin; o < rows.end; ++o) {
         const float share = 1.0f / float(area_bin(o, a.H, a.OH).size());
-        for (std::int64_t q = columns.begin; q < columns.end; ++q) {
+        for (int q = columns.begin; q < columns.end; ++q) {
           const float of_both = share / float(area_bin(q, a.W, a.OW).size());
-          const auto dy = block.template load_vector<N>(a.dy, ((at.n * a.OH + o) * a.OW + q) * a.C + at.c);
+          const auto dy = block.template load_vector<N>(a.dy, ((std::int64_t(at.n) * a.OH + o) * a.OW + q) * a.C + at.c);
           for (int k = 0; k < N; ++k) total[k] += to_f32(dy[k]) * of_both;
         }
       }

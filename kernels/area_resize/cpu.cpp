@@ -14,6 +14,8 @@ template <class A>
 void check_extents(const A& a, std::int64_t x, std::int64_t y) {
   BF_CHECK(a.N >= 0 && a.H > 0 && a.W > 0 && a.C > 0, "area_resize: expected [N, H, W, C], got [", a.N, ", ", a.H, ", ", a.W, ", ", a.C, "]");
   BF_CHECK(a.OH > 0 && a.OW > 0, "area_resize: to ", a.OH, " x ", a.OW, ", expected at least 1 x 1");
+  BF_CHECK(std::max({a.H, a.W, a.OH, a.OW}) <= kMaxImageSide && a.C <= kMaxImageChannels, "area_resize: ", a.H, " x ", a.W, " to ", a.OH,
+           " x ", a.OW, " of ", a.C, " channels, expected sides up to ", kMaxImageSide, " and ", kMaxImageChannels, " channels");
   BF_CHECK(x == a.N * a.H * a.W * a.C, "area_resize: x has ", x, " elements, expected [", a.N, ", ", a.H, ", ", a.W, ", ", a.C, "]");
   BF_CHECK(y == a.N * a.OH * a.OW * a.C, "area_resize: y has ", y, " elements, expected [", a.N, ", ", a.OH, ", ", a.OW, ", ", a.C, "]");
 }
@@ -50,24 +52,24 @@ namespace cpu {
 template <class T>
 void area_resize_fwd(const AreaResizeFwd<T>& a) {
   check(a);
-  const std::int64_t line = a.W * a.C;
+  const std::int64_t line = std::int64_t(a.W) * a.C;
   Scratch scratch(line);
   parallel_for_lanes(a.N * a.OH, [&](std::int64_t item, int lane) {
-    const std::int64_t n = item / a.OH, o = item % a.OH;
-    const Interval rows = area_bin(o, a.H, a.OH);
+    const std::int64_t n = item / a.OH;
+    const Cells rows = area_bin(int(item % a.OH), a.H, a.OH);
     float* sums = scratch.of(lane);
     std::fill_n(sums, line, 0.0f);
-    for (std::int64_t h = rows.begin; h < rows.end; ++h) {
+    for (int h = rows.begin; h < rows.end; ++h) {
       const T* x = a.x.ptr + (n * a.H + h) * line;
       for (std::int64_t i = 0; i < line; ++i) sums[i] += to_f32(x[i]);
     }
-    for (std::int64_t q = 0; q < a.OW; ++q) {
-      const Interval columns = area_bin(q, a.W, a.OW);
+    for (int q = 0; q < a.OW; ++q) {
+      const Cells columns = area_bin(q, a.W, a.OW);
       const float size = float(rows.size() * columns.size());
       T* y = a.y.ptr + (item * a.OW + q) * a.C;
-      for (std::int64_t c = 0; c < a.C; ++c) {
+      for (int c = 0; c < a.C; ++c) {
         float sum = 0;
-        for (std::int64_t w = columns.begin; w < columns.end; ++w) sum += sums[w * a.C + c];
+        for (int w = columns.begin; w < columns.end; ++w) sum += sums[std::int64_t(w) * a.C + c];
         put(y[c], sum / size);
       }
     }
@@ -78,23 +80,23 @@ template <class T>
 void area_resize_bwd(const AreaResizeBwd<T>& a) {
   check(a);
   if (a.dx_mode == GradMode::skip) return;
-  const std::int64_t line = a.OW * a.C;
+  const std::int64_t line = std::int64_t(a.OW) * a.C;
   Scratch scratch(line);
   parallel_for_lanes(a.N * a.H, [&](std::int64_t item, int lane) {
-    const std::int64_t n = item / a.H, h = item % a.H;
-    const Interval rows = area_bin(h, a.OH, a.H);
+    const std::int64_t n = item / a.H;
+    const Cells rows = area_bin(int(item % a.H), a.OH, a.H);
     float* sums = scratch.of(lane);
     std::fill_n(sums, line, 0.0f);
-    for (std::int64_t o = rows.begin; o < rows.end; ++o) {
+    for (int o = rows.begin; o < rows.end; ++o) {
       const float share = 1.0f / float(area_bin(o, a.H, a.OH).size());
       const T* dy = a.dy.ptr + (n * a.OH + o) * line;
       for (std::int64_t i = 0; i < line; ++i) sums[i] += to_f32(dy[i]) * share;
     }
-    for (std::int64_t w = 0; w < a.W; ++w) {
-      const Interval columns = area_bin(w, a.OW, a.W);
+    for (int w = 0; w < a.W; ++w) {
+      const Cells columns = area_bin(w, a.OW, a.W);
       store_gradient(a.dx_mode, a.dx.slice((item * a.W + w) * a.C, a.C), 0, a.C, [&](std::int64_t c) {
         float sum = 0;
-        for (std::int64_t q = columns.begin; q < columns.end; ++q) sum += sums[q * a.C + c] / float(area_bin(q, a.W, a.OW).size());
+        for (int q = columns.begin; q < columns.end; ++q) sum += sums[std::int64_t(q) * a.C + c] / float(area_bin(q, a.W, a.OW).size());
         return sum;
       });
     }

@@ -31,7 +31,7 @@ struct AvgPool2dBwd {
 };
 
 // What the sum of window (o, q) is divided by.
-BF_HD constexpr float avg_pool2d_size(const Pool2d& p, bool count_include_pad, std::int64_t o, std::int64_t q) {
+BF_HD constexpr float avg_pool2d_size(const Pool2d& p, bool count_include_pad, int o, int q) {
   return count_include_pad ? float(p.h.padded(o) * p.w.padded(q)) : float(p.h.inputs(o).size() * p.w.inputs(q).size());
 }
 

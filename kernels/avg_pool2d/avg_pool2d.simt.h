@@ -2,7 +2,7 @@
 // neighbouring channels of a result, of y or of dx, and gathers what belongs to them.
 #pragma once
 #include "kernels/avg_pool2d/avg_pool2d.h"
-#include "kernels/simt/elementwise.h"
+#include "kernels/simt/pixel_rows.h"
 
 namespace bonafide::kernels {
 
@@ -23,22 +23,21 @@ struct AvgPool2dFwdKernel {
   static constexpr int kMaxThreads = kElementwiseThreads;
   template <class T>
   static LaunchShape shape(const AvgPool2dFwd<T>& a) {
-    return elementwise_shape<kWidest<T>>(a.y.len);
+    return pixel_rows_shape<kWidest<T>>(a.pool.N, a.pool.h.out, a.pool.w.out, a.pool.C);
   }
   template <Block B, class T>
   BF_DEVICE static void run(B& block, const AvgPool2dFwd<T>& a) {
     constexpr int kWide = kWidest<T>;
     const PoolAxis &h = a.pool.h, &w = a.pool.w;
-    const std::int64_t C = a.pool.C;
-    const bool vectors = C % kWide == 0 && all_aligned<kWide>(block, a.x, a.y);
-    for_own_elements<kWide>(block, a.y.len, vectors, [&](std::int64_t i, auto count) {
+    const int C = a.pool.C;
+    const bool vectors = all_aligned<kWide>(block, a.x, a.y);
+    for_own_pixels<kWide>(block, h.out, w.out, C, vectors, [&](PixelAt at, std::int64_t i, auto count) {
       constexpr int N = decltype(count)::value;
-      const PixelAt at(i, h.out, w.out, C);
-      const Interval rows = h.inputs(at.h), columns = w.inputs(at.w);
+      const Cells rows = h.inputs(at.h), columns = w.inputs(at.w);
       float sum[N] = {};
-      for (std::int64_t u = rows.begin; u < rows.end; ++u)
-        for (std::int64_t v = columns.begin; v < columns.end; ++v) {
-          const auto x = block.template load_vector<N>(a.x, ((at.n * h.in + u) * w.in + v) * C + at.c);
+      for (int u = rows.begin; u < rows.end; ++u)
+        for (int v = columns.begin; v < columns.end; ++v) {
+          const auto x = block.template load_vector<N>(a.x, ((std::int64_t(at.n) * h.in + u) * w.in + v) * C + at.c);
           for (int k = 0; k < N; ++k) sum[k] += to_f32(x[k]);
         }
       const float size = avg_pool2d_size(a.pool, a.count_include_pad, at.h, at.w);
@@ -51,25 +50,24 @@ struct AvgPool2dFwdKernel {
 
 struct AvgPool2dBwdKernel {
   static constexpr const char* kName = "avg_pool2d_bwd";
-  static constexpr int kMaxThreads = kElementwiseThreads;
+  static constexpr int kMaxThreads = kElementwiseThreads, kMinBlocks = 4;
   template <class T>
   static LaunchShape shape(const AvgPool2dBwd<T>& a) {
-    return elementwise_shape<kWidest<T>>(a.dx.len);
+    return pixel_rows_shape<kWidest<T>>(a.pool.N, a.pool.h.in, a.pool.w.in, a.pool.C);
   }
   template <Block B, class T>
   BF_DEVICE static void run(B& block, const AvgPool2dBwd<T>& a) {
     constexpr int kWide = kWidest<T>;
     const PoolAxis &h = a.pool.h, &w = a.pool.w;
-    const std::int64_t C = a.pool.C;
-    const bool vectors = C % kWide == 0 && all_aligned<kWide>(block, a.dy, a.dx);
-    for_own_elements<kWide>(block, a.dx.len, vectors, [&](std::int64_t i, auto count) {
+    const int C = a.pool.C;
+    const bool vectors = all_aligned<kWide>(block, a.dy, a.dx);
+    for_own_pixels<kWide>(block, h.in, w.in, C, vectors, [&](PixelAt at, std::int64_t i, auto count) {
       constexpr int N = decltype(count)::value;
-      const PixelAt at(i, h.in, w.in, C);
-      const Interval rows = h.outputs(at.h), columns = w.outputs(at.w);
+      const Cells rows = h.outputs(at.h), columns = w.outputs(at.w);
       float sum[N] = {};
-      for (std::int64_t o = rows.begin; o < rows.end; ++o)
-        for (std::int64_t q = columns.begin; q < columns.end; ++q) {
-          const auto dy = block.template load_vector<N>(a.dy, ((at.n * h.out + o) * w.out + q) * C + at.c);
+      for (int o = rows.begin; o < rows.end; ++o)
+        for (int q = columns.begin; q < columns.end; ++q) {
+          const auto dy = block.template load_vector<N>(a.dy, ((std::int64_t(at.n) * h.out + o) * w.out + q) * C + at.c);
           const float share = 1.0f / avg_pool2d_size(a.pool, a.count_include_pad, o, q);
           for (int k = 0; k < N; ++k) sum[k] += to_f32(dy[k]) * share;
         }

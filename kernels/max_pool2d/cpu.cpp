@@ -18,20 +18,20 @@ void check_index(const Pool2d& p, std::int64_t index) {
 
 // Row `o` of the result. kIndex: whether the cells are wanted.
 template <bool kIndex, class T>
-void pool_row(const MaxPool2dFwd<T>& a, std::int64_t n, std::int64_t o) {
+void pool_row(const MaxPool2dFwd<T>& a, std::int64_t n, int o) {
   const Pool2d& p = a.pool;
-  const Interval rows = p.h.inputs(o);
-  for (std::int64_t q = 0; q < p.w.out; ++q) {
-    const Interval columns = p.w.inputs(q);
-    const auto cell = [&](std::int64_t h, std::int64_t w) { return int((h - p.h.start(o)) * p.w.kernel + w - p.w.start(q)); };
+  const Cells rows = p.h.inputs(o);
+  for (int q = 0; q < p.w.out; ++q) {
+    const Cells columns = p.w.inputs(q);
+    const auto cell = [&](int h, int w) { return (h - p.h.start(o)) * p.w.kernel + w - p.w.start(q); };
     for (std::int64_t c0 = 0; c0 < p.C; c0 += kChannels) {
-      const std::int64_t channels = std::min(kChannels, p.C - c0);
+      const std::int64_t channels = std::min<std::int64_t>(kChannels, p.C - c0);
       float best[kChannels];
       int at[kChannels];
       std::fill_n(best, channels, -std::numeric_limits<float>::infinity());
       if (kIndex) std::fill_n(at, channels, cell(rows.begin, columns.begin));
-      for (std::int64_t h = rows.begin; h < rows.end; ++h)
-        for (std::int64_t w = columns.begin; w < columns.end; ++w) {
+      for (int h = rows.begin; h < rows.end; ++h)
+        for (int w = columns.begin; w < columns.end; ++w) {
           const T* x = a.x.ptr + ((n * p.h.in + h) * p.w.in + w) * p.C + c0;
           const int here = cell(h, w);
           for (std::int64_t c = 0; c < channels; ++c) {
@@ -51,20 +51,20 @@ void pool_row(const MaxPool2dFwd<T>& a, std::int64_t n, std::int64_t o) {
 
 // Row `h` of dx.
 template <class T>
-void spread_row(const MaxPool2dBwd<T>& a, std::int64_t n, std::int64_t h) {
+void spread_row(const MaxPool2dBwd<T>& a, std::int64_t n, int h) {
   const Pool2d& p = a.pool;
-  const Interval rows = p.h.outputs(h);
-  for (std::int64_t w = 0; w < p.w.in; ++w) {
-    const Interval columns = p.w.outputs(w);
+  const Cells rows = p.h.outputs(h);
+  for (int w = 0; w < p.w.in; ++w) {
+    const Cells columns = p.w.outputs(w);
     for (std::int64_t c0 = 0; c0 < p.C; c0 += kChannels) {
-      const std::int64_t channels = std::min(kChannels, p.C - c0);
+      const std::int64_t channels = std::min<std::int64_t>(kChannels, p.C - c0);
       float sum[kChannels] = {};
-      for (std::int64_t o = rows.begin; o < rows.end; ++o)
-        for (std::int64_t q = columns.begin; q < columns.end; ++q) {
+      for (int o = rows.begin; o < rows.end; ++o)
+        for (int q = columns.begin; q < columns.end; ++q) {
           const std::int64_t out = ((n * p.h.out + o) * p.w.out + q) * p.C + c0;
           const T* dy = a.dy.ptr + out;
           const std::uint8_t* index = a.index.ptr + out;
-          const int here = int((h - p.h.start(o)) * p.w.kernel + w - p.w.start(q));
+          const int here = (h - p.h.start(o)) * p.w.kernel + w - p.w.start(q);
           for (std::int64_t c = 0; c < channels; ++c) sum[c] += index[c] == here ? to_f32(dy[c]) : 0.0f;
         }
       store_gradient(a.dx_mode, a.dx.slice(((n * p.h.in + h) * p.w.in + w) * p.C + c0, channels), 0, channels,
@@ -97,7 +97,8 @@ template <class T>
 void max_pool2d_fwd(const MaxPool2dFwd<T>& a) {
   check(a);
   parallel_for(a.pool.N * a.pool.h.out, [&](std::int64_t i) {
-    const std::int64_t n = i / a.pool.h.out, o = i % a.pool.h.out;
+    const std::int64_t n = i / a.pool.h.out;
+    const int o = int(i % a.pool.h.out);
     a.index ? pool_row<true>(a, n, o) : pool_row<false>(a, n, o);
   });
 }
@@ -106,7 +107,7 @@ template <class T>
 void max_pool2d_bwd(const MaxPool2dBwd<T>& a) {
   check(a);
   if (a.dx_mode == GradMode::skip) return;
-  parallel_for(a.pool.N * a.pool.h.in, [&](std::int64_t i) { spread_row(a, i / a.pool.h.in, i % a.pool.h.in); });
+  parallel_for(a.pool.N * a.pool.h.in, [&](std::int64_t i) { spread_row(a, i / a.pool.h.in, int(i % a.pool.h.in)); });
 }
 
 template void max_pool2d_fwd(const MaxPool2dFwd<float>&);

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels/max_pool2d/max_pool2d.h"
-#include "kernels/simt/elementwise.h"
+#include "kernels/simt/pixel_rows.h"
 
 namespace bonafide::kernels {
 
@@ -25,25 +25,24 @@ struct MaxPool2dFwdKernel {
   static constexpr int kMaxThreads = kElementwiseThreads;
   template <class T>
   static LaunchShape shape(const MaxPool2dFwd<T>& a) {
-    return elementwise_shape<kWidest<T>>(a.y.len);
+    return pixel_rows_shape<kWidest<T>>(a.pool.N, a.pool.h.out, a.pool.w.out, a.pool.C);
   }
   template <Block B, class T>
   BF_DEVICE static void run(B& block, const MaxPool2dFwd<T>& a) {
     constexpr int kWide = kWidest<T>;
     const PoolAxis &h = a.pool.h, &w = a.pool.w;
-    const std::int64_t C = a.pool.C;
-    const bool vectors = C % kWide == 0 && all_aligned<kWide>(block, a.x, a.y, a.index);
-    for_own_elements<kWide>(block, a.y.len, vectors, [&](std::int64_t i, auto count) {
+    const int C = a.pool.C;
+    const bool vectors = all_aligned<kWide>(block, a.x, a.y, a.index);
+    for_own_pixels<kWide>(block, h.out, w.out, C, vectors, [&](PixelAt at, std::int64_t i, auto count) {
       constexpr int N = decltype(count)::value;
-      const PixelAt at(i, h.out, w.out, C);
-      const Interval rows = h.inputs(at.h), columns = w.inputs(at.w);
-      const auto cell = [&](std::int64_t u, std::int64_t v) { return int((u - h.start(at.h)) * w.kernel + v - w.start(at.w)); };
+      const Cells rows = h.inputs(at.h), columns = w.inputs(at.w);
+      const auto cell = [&](int u, int v) { return (u - h.start(at.h)) * w.kernel + v - w.start(at.w); };
       float best[N];
       int from[N];
       for (int k = 0; k < N; ++k) best[k] = -INFINITY, from[k] = cell(rows.begin, columns.begin);
-      for (std::int64_t u = rows.begin; u < rows.end; ++u)
-        for (std::int64_t v = columns.begin; v < columns.end; ++v) {
-          const auto x = block.template load_vector<N>(a.x, ((at.n * h.in + u) * w.in + v) * C + at.c);
+      for (int u = rows.begin; u < rows.end; ++u)
+        for (int v = columns.begin; v < columns.end; ++v) {
+          const auto x = block.template load_vector<N>(a.x, ((std::int64_t(at.n) * h.in + u) * w.in + v) * C + at.c);
           const int here = cell(u, v);
           for (int k = 0; k < N; ++k) {
             const float value = to_f32(x[k]);
@@ -61,28 +60,27 @@ struct MaxPool2dFwdKernel {
 
 struct MaxPool2dBwdKernel {
   static constexpr const char* kName = "max_pool2d_bwd";
-  static constexpr int kMaxThreads = kElementwiseThreads;
+  static constexpr int kMaxThreads = kElementwiseThreads, kMinBlocks = 4;
   template <class T>
   static LaunchShape shape(const MaxPool2dBwd<T>& a) {
-    return elementwise_shape<kWidest<T>>(a.dx.len);
+    return pixel_rows_shape<kWidest<T>>(a.pool.N, a.pool.h.in, a.pool.w.in, a.pool.C);
   }
   template <Block B, class T>
   BF_DEVICE static void run(B& block, const MaxPool2dBwd<T>& a) {
     constexpr int kWide = kWidest<T>;
     const PoolAxis &h = a.pool.h, &w = a.pool.w;
-    const std::int64_t C = a.pool.C;
-    const bool vectors = C % kWide == 0 && all_aligned<kWide>(block, a.dy, a.index, a.dx);
-    for_own_elements<kWide>(block, a.dx.len, vectors, [&](std::int64_t i, auto count) {
+    const int C = a.pool.C;
+    const bool vectors = all_aligned<kWide>(block, a.dy, a.index, a.dx);
+    for_own_pixels<kWide>(block, h.in, w.in, C, vectors, [&](PixelAt at, std::int64_t i, auto count) {
       constexpr int N = decltype(count)::value;
-      const PixelAt at(i, h.in, w.in, C);
-      const Interval rows = h.outputs(at.h), columns = w.outputs(at.w);
+      const Cells rows = h.outputs(at.h), columns = w.outputs(at.w);
       float sum[N] = {};
-      for (std::int64_t o = rows.begin; o < rows.end; ++o)
-        for (std::int64_t q = columns.begin; q < columns.end; ++q) {
-          const std::int64_t out = ((at.n * h.out + o) * w.out + q) * C + at.c;
+      for (int o = rows.begin; o < rows.end; ++o)
+        for (int q = columns.begin; q < columns.end; ++q) {
+          const std::int64_t out = ((std::int64_t(at.n) * h.out + o) * w.out + q) * C + at.c;
           const auto dy = block.template load_vector<N>(a.dy, out);
           const auto index = block.template load_vector<N>(a.index, out);
-          const int here = int((at.h - h.start(o)) * w.kernel + at.w - w.start(q));
+          const int here = (at.h - h.start(o)) * w.kernel + at.w - w.start(q);
           for (int k = 0; k < N; ++k) sum[k] += index[k] == here ? to_f32(dy[k]) : 0.0f;
         }
       store_gradient<N>(block, a.dx_mode, a.dx, i, [&](int k) { return sum[k]; });

@@ -38,7 +38,7 @@ class Bytes {
   static constexpr int kGuard = 64;
   static constexpr std::uint8_t kCanary = 0x5C;
   std::int64_t n_;
-  std::vector<std::uint8_t> v_;
+  std::vector<std::uint8_t, TestAllocator<std::uint8_t>> v_;
 };
 
 // What f(span) makes of a copy of `before` that begins `shift` bytes further in its memory.
