@@ -11,53 +11,17 @@
 #include "layers/functional/layer_norm.h"
 #include "layers/functional/linear.h"
 #include "layers/functional/patchify.h"
-#include "tests/support/fixture.h"
-#include "tests/support/formula.h"
+#include "tests/support/torch_case.h"
 
 using namespace bonafide;
 using namespace bonafide::test;
 
 namespace {
 
-// One case of the fixture: makes its leaves, runs the operation, compares y and the gradient of every leaf.
-struct Case {
-  Context& ctx;
-  std::string name;
-  nlohmann::json want;
-  std::vector<std::int64_t> shape;
-  std::vector<std::pair<std::string, Tensor>> leaves;
+using Case = TorchCase;
 
-  Tensor leaf(const std::string& what, Shape s) {
-    const bool x = what == "x";
-    const auto v =
-        formula(name + "." + what, s.numel(), x ? want.value("scale", 1.0f) : 1, x ? want.value("offset", 0.0f) : 0);
-    leaves.emplace_back(what, Tensor::from_host(ctx, s, v).require_grad());
-    return leaves.back().second;
-  }
-  void compare(Tensor y, double tolerance) {
-    const auto close = [&](const std::string& what, const Tensor& got) {
-      const auto w = numbers(want[what]);
-      double largest = 0;
-      for (const double v : w) largest = std::max(largest, std::abs(v));
-      expect_close(name + "." + what, got.to_host(), w, tolerance, tolerance * std::max(1.0, largest));
-    };
-    close("y", y);
-    y.backward(Tensor::from_host(ctx, y.shape(), formula(name + ".dy", y.numel())));
-    for (const auto& [what, t] : leaves) close("d" + what, t.grad());
-  }
-};
-
-// Runs every case called `operation.*`; there must be `count` of them, so that none is lost unread.
 void run(const std::string& operation, int count, double tolerance, const std::function<Tensor(Case&)>& f) {
-  const auto all = fixture("operations.json");
-  for (const auto& [name, want] : all.items()) {
-    if (name != operation && !name.starts_with(operation + ".")) continue;
-    Context ctx;
-    Case c{ctx, name, want, want["shape"], {}};
-    c.compare(f(c), want.contains("offset") && want["offset"] != 0 ? 10 * tolerance : tolerance);
-    --count;
-  }
-  CHECK(count == 0);
+  run_torch_cases("operations.json", operation, count, tolerance, f);
 }
 
 constexpr double kTolerance = 3e-6;
