@@ -1,5 +1,5 @@
-// bench/bench_batch_norm.cpp — batch normalisation at the sizes of InceptionResnetV1 (160 pixels, batch 8), training and
-// inference.
+// bench/bench_batch_norm.cpp — batch normalisation at the sizes of InceptionResnetV1 (160 pixels, batch 8), training
+// and inference.
 #include "bench/report.h"
 #include "kernels/batch_norm/batch_norm.h"
 
@@ -21,12 +21,25 @@ struct Case {
   std::vector<T> x, dy, y, dx;
   std::vector<float> gamma, beta, running_mean, running_var, mean, rstd, dgamma, dbeta, fwd_work, bwd_work;
   explicit Case(const benchmark::State& s)
-      : rows(s.range(0)), C(s.range(1)), training(s.range(2) != 0), x(numbers<T>(rows * C)), dy(numbers<T>(rows * C, 2)), y(x.size()),
-        dx(x.size()), gamma(std::size_t(C), 2), beta(std::size_t(C), 0.5f), running_mean(std::size_t(C)), running_var(gamma), mean(gamma),
-        rstd(gamma), dgamma(gamma), dbeta(gamma), fwd_work(std::size_t(kernels::batch_norm_fwd_workspace(rows, C))),
+      : rows(s.range(0)),
+        C(s.range(1)),
+        training(s.range(2) != 0),
+        x(numbers<T>(rows * C)),
+        dy(numbers<T>(rows * C, 2)),
+        y(x.size()),
+        dx(x.size()),
+        gamma(std::size_t(C), 2),
+        beta(std::size_t(C), 0.5f),
+        running_mean(std::size_t(C)),
+        running_var(gamma),
+        mean(gamma),
+        rstd(gamma),
+        dgamma(gamma),
+        dbeta(gamma),
+        fwd_work(std::size_t(kernels::batch_norm_fwd_workspace(rows, C))),
         bwd_work(std::size_t(kernels::batch_norm_bwd_workspace(rows, C))) {
     forward(), backward();
-    const std::size_t c = std::size_t(C - 1);  // the last channel: y has mean beta, or is x scaled; dx is orthogonal to a shift
+    const auto c = std::size_t(C - 1);  // the last channel: y has mean beta, or is x scaled; so does dx
     double of_y = 0, of_dx = 0, want_y = 0, want_dx = 0;
     for (std::size_t i = c; i < x.size(); i += std::size_t(C)) {
       of_y += double(to_f32(y[i])), of_dx += double(to_f32(dx[i]));
@@ -37,12 +50,32 @@ struct Case {
     verify("the mean of dx", of_dx / double(rows), want_dx / double(rows), 5e-3);
   }
   void forward() {
-    kernels::cpu::batch_norm_fwd<T>({.x = x, .gamma = gamma, .beta = beta, .y = y, .running_mean = running_mean, .running_var = running_var,
-                                     .mean = mean, .rstd = rstd, .workspace = fwd_work, .rows = rows, .C = C, .training = training});
+    kernels::cpu::batch_norm_fwd<T>({.x = x,
+                                     .gamma = gamma,
+                                     .beta = beta,
+                                     .y = y,
+                                     .running_mean = running_mean,
+                                     .running_var = running_var,
+                                     .mean = mean,
+                                     .rstd = rstd,
+                                     .workspace = fwd_work,
+                                     .rows = rows,
+                                     .C = C,
+                                     .training = training});
   }
   void backward() {
-    kernels::cpu::batch_norm_bwd<T>({.dy = dy, .x = x, .gamma = gamma, .mean = mean, .rstd = rstd, .dx = dx, .dgamma = dgamma, .dbeta = dbeta,
-                                     .workspace = bwd_work, .rows = rows, .C = C, .training = training});
+    kernels::cpu::batch_norm_bwd<T>({.dy = dy,
+                                     .x = x,
+                                     .gamma = gamma,
+                                     .mean = mean,
+                                     .rstd = rstd,
+                                     .dx = dx,
+                                     .dgamma = dgamma,
+                                     .dbeta = dbeta,
+                                     .workspace = bwd_work,
+                                     .rows = rows,
+                                     .C = C,
+                                     .training = training});
   }
 };
 

@@ -1,5 +1,5 @@
-// bench/bench_pools.cpp — max and average pooling at the sizes of MTCNN and InceptionResnetV1, area resizing of a 640 x 480
-// photograph to the scales of MTCNN.
+// bench/bench_pools.cpp — max and average pooling at the sizes of MTCNN and InceptionResnetV1, area resizing of a 640 x
+// 480 photograph to the scales of MTCNN.
 #include <algorithm>
 
 #include "bench/report.h"
@@ -14,7 +14,11 @@ namespace {
 
 // {images, height, width, channels, kernel}; stride 2, rounded up.
 void windows(benchmark::internal::Benchmark* b) {
-  b->Args({1, 287, 383, 10, 2})->Args({64, 22, 22, 28, 3})->Args({64, 46, 46, 32, 3})->Args({8, 77, 77, 64, 3})->Args({8, 17, 17, 256, 3});
+  b->Args({1, 287, 383, 10, 2})
+      ->Args({64, 22, 22, 28, 3})
+      ->Args({64, 46, 46, 32, 3})
+      ->Args({8, 77, 77, 64, 3})
+      ->Args({8, 17, 17, 256, 3});
   b->ArgNames({"N", "H", "W", "C", "k"})->Unit(benchmark::kMicrosecond)->UseRealTime();
 }
 kernels::Pool2d pool(const benchmark::State& s) {
@@ -28,11 +32,17 @@ struct MaxCase {
   std::vector<T> x, dy, y, dx;
   std::vector<std::uint8_t> index;
   explicit MaxCase(const benchmark::State& s)
-      : p(pool(s)), x(numbers<T>(p.inputs())), dy(numbers<T>(p.outputs(), 2)), y(dy.size()), dx(x.size()), index(y.size()) {
+      : p(pool(s)),
+        x(numbers<T>(p.inputs())),
+        dy(numbers<T>(p.outputs(), 2)),
+        y(dy.size()),
+        dx(x.size()),
+        index(y.size()) {
     forward(true), backward();
     double best = -9;  // of the first window; and every gradient arrives somewhere
     for (int h = 0; h < p.h.kernel; ++h)
-      for (int w = 0; w < p.w.kernel; ++w) best = std::max(best, double(to_f32(x[std::size_t((h * p.w.in + w) * p.C)])));
+      for (int w = 0; w < p.w.kernel; ++w)
+        best = std::max(best, double(to_f32(x[std::size_t((h * p.w.in + w) * p.C)])));
     verify("the first maximum", double(to_f32(y[0])), best, 0);
     double given = 0, arrived = 0;
     for (const T d : dy) given += double(to_f32(d));
@@ -40,7 +50,8 @@ struct MaxCase {
     verify("the sum of dx", arrived, given, sizeof(T) == 4 ? 1e-2 : 1e-3 * double(dx.size()));
   }
   void forward(bool keep) {
-    kernels::cpu::max_pool2d_fwd<T>({.x = x, .y = y, .index = keep ? Span<std::uint8_t>(index) : Span<std::uint8_t>(), .pool = p});
+    kernels::cpu::max_pool2d_fwd<T>(
+        {.x = x, .y = y, .index = keep ? Span<std::uint8_t>(index) : Span<std::uint8_t>(), .pool = p});
   }
   void backward() { kernels::cpu::max_pool2d_bwd<T>({.dy = dy, .index = index, .dx = dx, .pool = p}); }
 };

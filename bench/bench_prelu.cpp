@@ -1,5 +1,5 @@
-// bench/bench_prelu.cpp — PReLU at the sizes of MTCNN: a 640 x 480 photograph in P-Net's largest scale, 64 faces in R-Net and
-// O-Net.
+// bench/bench_prelu.cpp — PReLU at the sizes of MTCNN: a 640 x 480 photograph in P-Net's largest scale, 64 faces in
+// R-Net and O-Net.
 #include "bench/report.h"
 #include "kernels/prelu/prelu.h"
 
@@ -33,10 +33,12 @@ void bwd(benchmark::State& state) {
   const std::vector<float> slope(std::size_t(C), 0.25f);
   std::vector<T> dx(x.size());
   std::vector<float> dslope(slope.size()), work(std::size_t(kernels::prelu_bwd_workspace(rows, C)));
-  const kernels::PreluBwd<T> a{.dy = dy, .x = x, .slope = slope, .dx = dx, .dslope = dslope, .workspace = work, .rows = rows, .C = C};
+  const kernels::PreluBwd<T> a{
+      .dy = dy, .x = x, .slope = slope, .dx = dx, .dslope = dslope, .workspace = work, .rows = rows, .C = C};
   kernels::cpu::prelu_bwd(a);
   double want = 0;
-  for (std::size_t i = 0; i < x.size(); i += std::size_t(C)) want += to_f32(x[i]) > 0 ? 0 : double(to_f32(x[i])) * double(to_f32(dy[i]));
+  for (std::size_t i = 0; i < x.size(); i += std::size_t(C))
+    want += to_f32(x[i]) > 0 ? 0 : double(to_f32(x[i])) * double(to_f32(dy[i]));
   verify("the first dslope", double(dslope[0]), want, 1e-4 * double(rows));
   for (auto _ : state) kernels::cpu::prelu_bwd(a);
   report(state, kernels::prelu_bwd_cost<T>(rows, C));

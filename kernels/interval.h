@@ -1,5 +1,5 @@
-// kernels/interval.h — neighbouring indices [begin, end), and the pieces that the rows of a matrix are cut into where its
-// columns are summed.
+// kernels/interval.h — neighbouring indices [begin, end), and the pieces that the rows of a matrix are cut into where
+// its columns are summed.
 #pragma once
 #include "engine/base.h"
 

@@ -1,13 +1,13 @@
 // kernels/area_resize/area_resize.h — each pixel of the result is the mean of the pixels it touches (adaptive average
 // pooling; PyTorch's interpolate(mode="area") and adaptive_avg_pool2d).
 //
-//   bin(i)     = [floor(i in / out), ceil((i + 1) in / out))     neighbouring bins share a pixel where out does not divide in
+//   bin(i)     = [floor(i in / out), ceil((i + 1) in / out))     neighbours share a pixel where out does not divide in
 //   forward    y[n, o, q, c] = mean of x[n, h, w, c] over h in bin(o), w in bin(q)
 //   backward   dx[n, h, w, c] = sum of dy[n, o, q, c] / (|bin(o)| |bin(q)|) over the bins that hold (h, w)
 //
-// The bins that hold an input are the bin of the resize the other way round. Enlarging repeats pixels, with means between
-// them. x, dx: [N, H, W, C], y, dy: [N, OH, OW, C] stored as T. Sums are f32: along one axis, then along the other.
-// Deterministic: every element of y and of dx is one thread's. Sides up to 65535.
+// The bins that hold an input are the bin of the resize the other way round. Enlarging repeats pixels, with means
+// between them. x, dx: [N, H, W, C], y, dy: [N, OH, OW, C] stored as T. Sums are f32: along one axis, then along the
+// other. Deterministic: every element of y and of dx is one thread's. Sides up to 65535.
 #pragma once
 #include "engine/bf16.h"
 #include "kernels/backends.h"

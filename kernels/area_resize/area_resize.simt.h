@@ -1,5 +1,5 @@
-// kernels/area_resize/area_resize.simt.h — the mean of the pixels that a pixel touches, the bodies of its CUDA kernels: a
-// thread owns 16 bytes of neighbouring channels of a result, of y or of dx, and gathers what belongs to them.
+// kernels/area_resize/area_resize.simt.h — the mean of the pixels that a pixel touches, the bodies of its CUDA kernels:
+// a thread owns 16 bytes of neighbouring channels of a result, of y or of dx, and gathers what belongs to them.
 #pragma once
 #include "kernels/area_resize/area_resize.h"
 #include "kernels/simt/pixel_rows.h"
@@ -68,7 +68,8 @@ struct AreaResizeBwdKernel {
         const float share = 1.0f / float(area_bin(o, a.H, a.OH).size());
         for (int q = columns.begin; q < columns.end; ++q) {
           const float of_both = share / float(area_bin(q, a.W, a.OW).size());
-          const auto dy = block.template load_vector<N>(a.dy, ((std::int64_t(at.n) * a.OH + o) * a.OW + q) * a.C + at.c);
+          const auto dy =
+              block.template load_vector<N>(a.dy, ((std::int64_t(at.n) * a.OH + o) * a.OW + q) * a.C + at.c);
           for (int k = 0; k < N; ++k) total[k] += to_f32(dy[k]) * of_both;
         }
       }

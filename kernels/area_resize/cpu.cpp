@@ -1,5 +1,5 @@
-// kernels/area_resize/cpu.cpp — one work item is a row of the result: rows are added up first, a loop over W C neighbours
-// that the compiler vectorises however few channels there are, then the columns of the sum.
+// kernels/area_resize/cpu.cpp — one work item is a row of the result: rows are added up first, a loop over W C
+// neighbours that the compiler vectorises however few channels there are, then the columns of the sum.
 #include <algorithm>
 #include <vector>
 
@@ -12,12 +12,16 @@ namespace {
 
 template <class A>
 void check_extents(const A& a, std::int64_t x, std::int64_t y) {
-  BF_CHECK(a.N >= 0 && a.H > 0 && a.W > 0 && a.C > 0, "area_resize: expected [N, H, W, C], got [", a.N, ", ", a.H, ", ", a.W, ", ", a.C, "]");
+  BF_CHECK(a.N >= 0 && a.H > 0 && a.W > 0 && a.C > 0, "area_resize: expected [N, H, W, C], got [", a.N, ", ", a.H, ", ",
+           a.W, ", ", a.C, "]");
   BF_CHECK(a.OH > 0 && a.OW > 0, "area_resize: to ", a.OH, " x ", a.OW, ", expected at least 1 x 1");
-  BF_CHECK(std::max({a.H, a.W, a.OH, a.OW}) <= kMaxImageSide && a.C <= kMaxImageChannels, "area_resize: ", a.H, " x ", a.W, " to ", a.OH,
-           " x ", a.OW, " of ", a.C, " channels, expected sides up to ", kMaxImageSide, " and ", kMaxImageChannels, " channels");
-  BF_CHECK(x == a.N * a.H * a.W * a.C, "area_resize: x has ", x, " elements, expected [", a.N, ", ", a.H, ", ", a.W, ", ", a.C, "]");
-  BF_CHECK(y == a.N * a.OH * a.OW * a.C, "area_resize: y has ", y, " elements, expected [", a.N, ", ", a.OH, ", ", a.OW, ", ", a.C, "]");
+  BF_CHECK(std::max({a.H, a.W, a.OH, a.OW}) <= kMaxImageSide && a.C <= kMaxImageChannels, "area_resize: ", a.H, " x ",
+           a.W, " to ", a.OH, " x ", a.OW, " of ", a.C, " channels, expected sides up to ", kMaxImageSide, " and ",
+           kMaxImageChannels, " channels");
+  BF_CHECK(x == a.N * a.H * a.W * a.C, "area_resize: x has ", x, " elements, expected [", a.N, ", ", a.H, ", ", a.W,
+           ", ", a.C, "]");
+  BF_CHECK(y == a.N * a.OH * a.OW * a.C, "area_resize: y has ", y, " elements, expected [", a.N, ", ", a.OH, ", ", a.OW,
+           ", ", a.C, "]");
 }
 
 // One row of sums for each thread that may run.
@@ -96,7 +100,8 @@ void area_resize_bwd(const AreaResizeBwd<T>& a) {
       const Cells columns = area_bin(w, a.OW, a.W);
       store_gradient(a.dx_mode, a.dx.slice((item * a.W + w) * a.C, a.C), 0, a.C, [&](std::int64_t c) {
         float sum = 0;
-        for (int q = columns.begin; q < columns.end; ++q) sum += sums[std::int64_t(q) * a.C + c] / float(area_bin(q, a.W, a.OW).size());
+        for (int q = columns.begin; q < columns.end; ++q)
+          sum += sums[std::int64_t(q) * a.C + c] / float(area_bin(q, a.W, a.OW).size());
         return sum;
       });
     }

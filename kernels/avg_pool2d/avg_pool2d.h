@@ -3,10 +3,9 @@
 //   forward    y[n, o, q, c] = sum x[n, h, w, c] / size(o, q)       over the inputs (h, w) that window (o, q) covers
 //   backward   dx[n, h, w, c] = sum dy[n, o, q, c] / size(o, q)     over the windows that cover (h, w)
 //
-// size: how many inputs the window covers or, with count_include_pad, how many inputs and zeros of the padding; what a last
-// window has beyond the padding (ceil_mode) never counts. As PyTorch.
-// x, dx: [N, H, W, C], y, dy: [N, OH, OW, C] stored as T. Sums are f32, in row-major order. Deterministic: every element of
-// y and of dx is one thread's.
+// size: how many inputs the window covers or, with count_include_pad, how many inputs and zeros of the padding; what a
+// last window has beyond the padding (ceil_mode) never counts. As PyTorch. x, dx: [N, H, W, C], y, dy: [N, OH, OW, C]
+// stored as T. Sums are f32, in row-major order. Deterministic: every element of y and of dx is one thread's.
 #pragma once
 #include "engine/bf16.h"
 #include "kernels/backends.h"

@@ -1,5 +1,5 @@
-// kernels/avg_pool2d/avg_pool2d.simt.h — the mean of each window, the bodies of its CUDA kernels: a thread owns 16 bytes of
-// neighbouring channels of a result, of y or of dx, and gathers what belongs to them.
+// kernels/avg_pool2d/avg_pool2d.simt.h — the mean of each window, the bodies of its CUDA kernels: a thread owns 16
+// bytes of neighbouring channels of a result, of y or of dx, and gathers what belongs to them.
 #pragma once
 #include "kernels/avg_pool2d/avg_pool2d.h"
 #include "kernels/simt/pixel_rows.h"
@@ -67,7 +67,8 @@ struct AvgPool2dBwdKernel {
       float sum[N] = {};
       for (int o = rows.begin; o < rows.end; ++o)
         for (int q = columns.begin; q < columns.end; ++q) {
-          const auto dy = block.template load_vector<N>(a.dy, ((std::int64_t(at.n) * h.out + o) * w.out + q) * C + at.c);
+          const auto dy =
+              block.template load_vector<N>(a.dy, ((std::int64_t(at.n) * h.out + o) * w.out + q) * C + at.c);
           const float share = 1.0f / avg_pool2d_size(a.pool, a.count_include_pad, o, q);
           for (int k = 0; k < N; ++k) sum[k] += to_f32(dy[k]) * share;
         }

@@ -9,10 +9,10 @@
 //              training    dx = gamma * rstd * (dy - dbeta / rows - xh * dgamma / rows)
 //              inference   dx = gamma * rstd * dy
 //
-// As PyTorch, whose momentum is the weight of the new value. Training wants at least 2 rows. x, y, dy, dx: [rows, C] stored
-// as T (NHWC pixels); all others [C], f32. Arithmetic is f32. Means and sums of squares are taken over a few rows at a time,
-// relative to row 0, and merged (Chan, Golub, LeVeque 1979): one pass over x, and a mean of 300 costs no digits.
-// Deterministic: sums run within pieces of the rows (kernels/interval.h), then over the pieces in order.
+// As PyTorch, whose momentum is the weight of the new value. Training wants at least 2 rows. x, y, dy, dx: [rows, C]
+// stored as T (NHWC pixels); all others [C], f32. Arithmetic is f32. Means and sums of squares are taken over a few
+// rows at a time, relative to row 0, and merged (Chan, Golub, LeVeque 1979): one pass over x, and a mean of 300 costs
+// no digits. Deterministic: sums run within pieces of the rows (kernels/interval.h), then over the pieces in order.
 #pragma once
 #include "engine/bf16.h"
 #include "kernels/backends.h"
@@ -27,7 +27,7 @@ struct BatchNormFwd {
   Span<T> y;
   Span<float> running_mean, running_var;  // read in inference, updated in training
   Span<float> mean, rstd;                 // what y was made with, for backward
-  Span<float> workspace;                  // batch_norm_fwd_workspace(rows, C) floats, contents irrelevant; none in inference
+  Span<float> workspace;  // batch_norm_fwd_workspace(rows, C) floats, contents irrelevant; none in inference
   std::int64_t rows = 0, C = 0;
   float eps = 1e-5f, momentum = 0.1f;
   bool training = false;
@@ -47,18 +47,22 @@ struct BatchNormBwd {
 // [pieces, 2, C]: means relative to row 0, and sums of squares about them.
 constexpr std::int64_t batch_norm_fwd_workspace(std::int64_t rows, std::int64_t C) { return row_pieces(rows) * 2 * C; }
 // [pieces + 1, 2, C]: sums of dy xh and of dy, those of all rows last.
-constexpr std::int64_t batch_norm_bwd_workspace(std::int64_t rows, std::int64_t C) { return (row_pieces(rows) + 1) * 2 * C; }
+constexpr std::int64_t batch_norm_bwd_workspace(std::int64_t rows, std::int64_t C) {
+  return (row_pieces(rows) + 1) * 2 * C;
+}
 
 // Whether a backward pass needs the sums over the rows.
 template <class T>
 constexpr bool batch_norm_needs_sums(const BatchNormBwd<T>& a) {
-  return a.dgamma_mode != GradMode::skip || a.dbeta_mode != GradMode::skip || (a.training && a.dx_mode != GradMode::skip);
+  return a.dgamma_mode != GradMode::skip || a.dbeta_mode != GradMode::skip ||
+         (a.training && a.dx_mode != GradMode::skip);
 }
 
 // y: subtract, multiply-add. Statistics, a second read of x: sum; subtract, square-add.
 template <class T>
 constexpr Cost batch_norm_fwd_cost(std::int64_t rows, std::int64_t C, bool training) {
-  const double n = double(rows) * double(C), c = double(C), part = training ? 4.0 * double(batch_norm_fwd_workspace(rows, C)) : 0.0;
+  const double n = double(rows) * double(C), c = double(C),
+               part = training ? 4.0 * double(batch_norm_fwd_workspace(rows, C)) : 0.0;
   return {(training ? 2.0 : 1.0) * sizeof(T) * n + 16 * c + part, sizeof(T) * n + (training ? 16 : 8) * c + part,
           (training ? 7.0 : 3.0) * n};
 }
@@ -66,7 +70,8 @@ constexpr Cost batch_norm_fwd_cost(std::int64_t rows, std::int64_t C, bool train
 template <class T>
 constexpr Cost batch_norm_bwd_cost(std::int64_t rows, std::int64_t C, bool training) {
   const double n = double(rows) * double(C), c = double(C), part = 4.0 * double(batch_norm_bwd_workspace(rows, C));
-  return {(training ? 4.0 : 3.0) * sizeof(T) * n + 12 * c + part, sizeof(T) * n + 8 * c + part, (training ? 11.0 : 6.0) * n};
+  return {(training ? 4.0 : 3.0) * sizeof(T) * n + 12 * c + part, sizeof(T) * n + 8 * c + part,
+          (training ? 11.0 : 6.0) * n};
 }
 
 template <class T>

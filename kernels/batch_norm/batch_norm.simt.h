@@ -1,5 +1,5 @@
-// kernels/batch_norm/batch_norm.simt.h — batch normalisation, the bodies of its CUDA kernels. All walk down strips of the
-// columns (kernels/simt/columns.h).
+// kernels/batch_norm/batch_norm.simt.h — batch normalisation, the bodies of its CUDA kernels. All walk down strips of
+// the columns (kernels/simt/columns.h).
 //
 //   training    BatchNormPieces       means and sums of squares of the pieces of the rows          reads x
 //               BatchNormStatistics   of all rows: mean, rstd, running statistics                  small
@@ -7,7 +7,7 @@
 //   both        BatchNormApply        y                                                            reads x, writes y
 //   backward    BatchNormBwdPieces    sums of dy xh and of dy over the pieces                      reads dy, x
 //               BatchNormBwdSums      over all rows; dgamma, dbeta                                 small
-//               BatchNormDx           dx                                                           reads dy, x, writes dx
+//               BatchNormDx           dx                                                     reads dy, x, writes dx
 #pragma once
 #include <cmath>
 
@@ -61,8 +61,8 @@ struct ColumnMoments {
   }
 };
 
-// Merges the columns of all threads, from the first row of threads on, and calls f(column of the matrix, mean, squares),
-// once for each column. All threads of the block must call this, once: the scratch is not free again.
+// Merges the columns of all threads, from the first row of threads on, and calls f(column of the matrix, mean,
+// squares), once for each column. All threads of the block must call this, once: the scratch is not free again.
 template <class Tag, Block B, int N, class F>
 BF_DEVICE void for_strip_moments(B& block, std::int64_t C, const ColumnMoments<N>& own, F&& f) {
   constexpr int kColumns = kStripLanes * N;
@@ -70,9 +70,11 @@ BF_DEVICE void for_strip_moments(B& block, std::int64_t C, const ColumnMoments<N
   constexpr int kSquares = kStripRows * kColumns, kCounts = 2 * kSquares;
   for (int k = 0; k < N; k += 4) {
     const int at = block.ty() * kColumns + block.tx() * N + k;
-    block.store_vector(tile, at, simt::Vector<float, 4>{{own.mean[k], own.mean[k + 1], own.mean[k + 2], own.mean[k + 3]}});
-    block.store_vector(tile, kSquares + at,
-                       simt::Vector<float, 4>{{own.squares[k], own.squares[k + 1], own.squares[k + 2], own.squares[k + 3]}});
+    block.store_vector(tile, at,
+                       simt::Vector<float, 4>{{own.mean[k], own.mean[k + 1], own.mean[k + 2], own.mean[k + 3]}});
+    block.store_vector(
+        tile, kSquares + at,
+        simt::Vector<float, 4>{{own.squares[k], own.squares[k + 1], own.squares[k + 2], own.squares[k + 3]}});
   }
   if (block.tx() == 0) block.store(tile, kCounts + block.ty(), own.n);
   block.sync();
@@ -236,8 +238,10 @@ struct BatchNormBwdPiecesKernel {
         }
       }
     }
-    for_strip_sums<Tile>(block, a.C, dgamma, [&](std::int64_t c, float sum) { block.store(a.workspace, (p * 2) * a.C + c, sum); });
-    for_strip_sums<Tile>(block, a.C, dbeta, [&](std::int64_t c, float sum) { block.store(a.workspace, (p * 2 + 1) * a.C + c, sum); });
+    for_strip_sums<Tile>(block, a.C, dgamma,
+                         [&](std::int64_t c, float sum) { block.store(a.workspace, (p * 2) * a.C + c, sum); });
+    for_strip_sums<Tile>(block, a.C, dbeta,
+                         [&](std::int64_t c, float sum) { block.store(a.workspace, (p * 2 + 1) * a.C + c, sum); });
   }
 };
 
@@ -287,7 +291,8 @@ struct BatchNormDxKernel {
     own.load(block, v, a.rstd), own.load(block, scale, a.gamma);
     if (a.training) {
       const std::int64_t sums = row_pieces(a.rows) * 2;
-      own.load(block, mean, a.mean), own.load(block, of_xh, a.workspace, sums), own.load(block, of_one, a.workspace, sums + 1);
+      own.load(block, mean, a.mean);
+      own.load(block, of_xh, a.workspace, sums), own.load(block, of_one, a.workspace, sums + 1);
       for (int k = 0; k < N; ++k) of_xh[k] = of_xh[k] / float(a.rows) * v[k], of_one[k] /= float(a.rows);
     }
     for (int k = 0; k < N; ++k) scale[k] *= v[k];
@@ -300,7 +305,8 @@ struct BatchNormDxKernel {
       }
       simt::Vector<T, N> dx{};
       if (a.dx_mode == GradMode::add) dx = own.load(block, Span<const T>(a.dx), row);
-      for (int k = 0; k < N; ++k) dx[k] = from_f32<T>(a.dx_mode == GradMode::add ? to_f32(dx[k]) + scale[k] * v[k] : scale[k] * v[k]);
+      for (int k = 0; k < N; ++k)
+        dx[k] = from_f32<T>(a.dx_mode == GradMode::add ? to_f32(dx[k]) + scale[k] * v[k] : scale[k] * v[k]);
       own.store(block, a.dx, row, dx);
     });
   }

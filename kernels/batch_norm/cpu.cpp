@@ -1,4 +1,5 @@
-// kernels/batch_norm/cpu.cpp — pieces of the rows by runs of channels; loops over channels that the compiler vectorises.
+// kernels/batch_norm/cpu.cpp — pieces of the rows by runs of channels; loops over channels that the compiler
+// vectorises.
 #include <algorithm>
 #include <cmath>
 
@@ -76,7 +77,8 @@ void statistics(const BatchNormFwd<T>& a) {
   for_runs(1, C, [&](std::int64_t, std::int64_t c0, std::int64_t channels) {
     Moments m;
     for (std::int64_t p = 0; p < row_pieces(a.rows); ++p)
-      m.merge(float(row_piece(a.rows, p).size()), a.workspace.ptr + (p * 2) * C + c0, a.workspace.ptr + (p * 2 + 1) * C + c0, channels);
+      m.merge(float(row_piece(a.rows, p).size()), a.workspace.ptr + (p * 2) * C + c0,
+              a.workspace.ptr + (p * 2 + 1) * C + c0, channels);
     for (std::int64_t c = 0; c < channels; ++c) {
       const float mean = to_f32(a.x[c0 + c]) + m.mean.v[c], var = m.squares.v[c] / float(a.rows);
       float &running_mean = a.running_mean[c0 + c], &running_var = a.running_var[c0 + c];
@@ -125,10 +127,14 @@ void check(const BatchNormFwd<T>& a) {
   BF_CHECK(!a.training || a.rows > 1, "batch_norm: training on ", a.rows, " values per channel, expected at least 2");
   const std::int64_t n = a.rows * a.C;
   BF_CHECK(a.x.len == n && a.y.len == n, "batch_norm: x has ", a.x.len, ", y ", a.y.len, " elements, expected ", n);
-  check_vectors(a.C, {{"gamma", a.gamma.len}, {"beta", a.beta.len}, {"running_mean", a.running_mean.len},
-                      {"running_var", a.running_var.len}, {"mean", a.mean.len}, {"rstd", a.rstd.len}});
-  BF_CHECK(!a.training || a.workspace.len >= batch_norm_fwd_workspace(a.rows, a.C), "batch_norm: workspace of ", a.workspace.len,
-           " floats, expected ", batch_norm_fwd_workspace(a.rows, a.C));
+  check_vectors(a.C, {{"gamma", a.gamma.len},
+                      {"beta", a.beta.len},
+                      {"running_mean", a.running_mean.len},
+                      {"running_var", a.running_var.len},
+                      {"mean", a.mean.len},
+                      {"rstd", a.rstd.len}});
+  BF_CHECK(!a.training || a.workspace.len >= batch_norm_fwd_workspace(a.rows, a.C), "batch_norm: workspace of ",
+           a.workspace.len, " floats, expected ", batch_norm_fwd_workspace(a.rows, a.C));
 }
 template <class T>
 void check(const BatchNormBwd<T>& a) {
@@ -139,8 +145,8 @@ void check(const BatchNormBwd<T>& a) {
   BF_CHECK(a.dx_mode == GradMode::skip || a.dx.len == n, "batch_norm: dx has ", a.dx.len, " elements, expected ", n);
   if (a.dgamma_mode != GradMode::skip) check_vectors(a.C, {{"dgamma", a.dgamma.len}});
   if (a.dbeta_mode != GradMode::skip) check_vectors(a.C, {{"dbeta", a.dbeta.len}});
-  BF_CHECK(!batch_norm_needs_sums(a) || a.workspace.len >= batch_norm_bwd_workspace(a.rows, a.C), "batch_norm: workspace of ",
-           a.workspace.len, " floats, expected ", batch_norm_bwd_workspace(a.rows, a.C));
+  BF_CHECK(!batch_norm_needs_sums(a) || a.workspace.len >= batch_norm_bwd_workspace(a.rows, a.C),
+           "batch_norm: workspace of ", a.workspace.len, " floats, expected ", batch_norm_bwd_workspace(a.rows, a.C));
 }
 
 template void check(const BatchNormFwd<float>&);
@@ -156,7 +162,8 @@ void batch_norm_fwd(const BatchNormFwd<T>& a) {
   if (a.training)
     statistics(a);
   else
-    for (std::int64_t c = 0; c < a.C; ++c) a.mean[c] = a.running_mean[c], a.rstd[c] = 1 / std::sqrt(a.running_var[c] + a.eps);
+    for (std::int64_t c = 0; c < a.C; ++c)
+      a.mean[c] = a.running_mean[c], a.rstd[c] = 1 / std::sqrt(a.running_var[c] + a.eps);
   for_runs(ceil_div(a.rows, kGrain), a.C, [&](std::int64_t p, std::int64_t c0, std::int64_t channels) {
     Run mean, scale, beta;
     std::copy_n(a.mean.ptr + c0, channels, mean.v);

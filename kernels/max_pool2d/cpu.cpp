@@ -13,7 +13,8 @@ constexpr std::int64_t kChannels = 128;  // of one turn: what is kept of them st
 
 void check_index(const Pool2d& p, std::int64_t index) {
   BF_CHECK(index == p.outputs(), "max_pool2d: index of ", index, " elements, expected ", p.outputs());
-  BF_CHECK(p.cells() <= 256, "max_pool2d: a window of ", p.h.kernel, " x ", p.w.kernel, " cells has no gradient, expected at most 256");
+  BF_CHECK(p.cells() <= 256, "max_pool2d: a window of ", p.h.kernel, " x ", p.w.kernel,
+           " cells has no gradient, expected at most 256");
 }
 
 // Row `o` of the result. kIndex: whether the cells are wanted.

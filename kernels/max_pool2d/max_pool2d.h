@@ -4,10 +4,10 @@
 //              index         = the cell of the window that it came from, counted row by row, padding included
 //   backward   dx[n, h, w, c] = sum of dy[n, o, q, c] over the windows (o, q) whose index is at (h, w)
 //
-// x, dx: [N, H, W, C], y, dy: [N, OH, OW, C] stored as T; index: like y, bytes, so that a window that wants a gradient has
-// at most 256 cells. Padding counts as -infinity. Of equal values the first, row by row; a NaN is larger than any number,
-// and of several the last (PyTorch's rule). y is a copy of an x: no rounding. The sum is f32, windows in row-major order.
-// Deterministic: every element of y and of dx is one thread's.
+// x, dx: [N, H, W, C], y, dy: [N, OH, OW, C] stored as T; index: like y, bytes, so that a window that wants a gradient
+// has at most 256 cells. Padding counts as -infinity. Of equal values the first, row by row; a NaN is larger than any
+// number, and of several the last (PyTorch's rule). y is a copy of an x: no rounding. The sum is f32, windows in
+// row-major order. Deterministic: every element of y and of dx is one thread's.
 #pragma once
 #include "engine/bf16.h"
 #include "kernels/backends.h"

@@ -1,5 +1,5 @@
-// kernels/max_pool2d/max_pool2d.simt.h — the largest value of each window, the bodies of its CUDA kernels: a thread owns
-// 16 bytes of neighbouring channels of a result, of y or of dx, and gathers what belongs to them.
+// kernels/max_pool2d/max_pool2d.simt.h — the largest value of each window, the bodies of its CUDA kernels: a thread
+// owns 16 bytes of neighbouring channels of a result, of y or of dx, and gathers what belongs to them.
 #pragma once
 #include <cmath>
 

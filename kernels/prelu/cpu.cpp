@@ -1,5 +1,5 @@
-// kernels/prelu/cpu.cpp — plain loops that the compiler vectorises. The slopes are laid out as often as fits into one turn
-// of the inner loop, so that ten channels are no slower than a hundred.
+// kernels/prelu/cpu.cpp — plain loops that the compiler vectorises. The slopes are laid out as often as fits into one
+// turn of the inner loop, so that ten channels are no slower than a hundred.
 #include <algorithm>
 #include <vector>
 
@@ -10,25 +10,29 @@
 namespace bonafide::kernels {
 namespace {
 
-constexpr std::int64_t kTurn = 256;      // elements of an inner loop, at least
+constexpr std::int64_t kTurn = 256;       // elements of an inner loop, at least
 constexpr std::int64_t kGrain = 1 << 14;  // elements of a work item, about
-constexpr std::int64_t kChannels = 128;  // whose sums stay in the first-level cache
+constexpr std::int64_t kChannels = 128;   // whose sums stay in the first-level cache
 
 template <class A>
 void check_common(const A& a, std::int64_t got, const char* what) {
-  BF_CHECK(a.rows >= 0 && a.C > 0 && got == a.rows * a.C, "prelu: ", what, " has ", got, " elements, expected [", a.rows, ", ", a.C, "]");
-  BF_CHECK(a.slope.len == a.C || a.slope.len == 1, "prelu: ", a.slope.len, " slopes for ", a.C, " channels, expected 1 or one each");
+  BF_CHECK(a.rows >= 0 && a.C > 0 && got == a.rows * a.C, "prelu: ", what, " has ", got, " elements, expected [",
+           a.rows, ", ", a.C, "]");
+  BF_CHECK(a.slope.len == a.C || a.slope.len == 1, "prelu: ", a.slope.len, " slopes for ", a.C,
+           " channels, expected 1 or one each");
 }
 
-// Calls f(slopes, begin, end) for parts of the elements that begin with channel 0; slopes[i - begin] belongs to element i.
+// Calls f(slopes, begin, end) for parts of the elements that begin with channel 0; slopes[i - begin] belongs to element
+// i.
 template <class A, class F>
 void for_turns(const A& a, F&& f) {
   const std::int64_t rows = std::max<std::int64_t>(1, kTurn / a.C), turn = rows * a.C, n = a.rows * a.C;
   std::vector<float> slopes(static_cast<std::size_t>(turn));
   for (std::int64_t i = 0; i < turn; ++i) slopes[std::size_t(i)] = a.slope[a.slope.len == 1 ? 0 : i % a.C];
-  parallel_ranges(ceil_div(n, turn), std::max<std::int64_t>(1, kGrain / turn), [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t t = first; t < last; ++t) f(slopes.data(), t * turn, std::min((t + 1) * turn, n));
-  });
+  parallel_ranges(ceil_div(n, turn), std::max<std::int64_t>(1, kGrain / turn),
+                  [&](std::int64_t first, std::int64_t last) {
+                    for (std::int64_t t = first; t < last; ++t) f(slopes.data(), t * turn, std::min((t + 1) * turn, n));
+                  });
 }
 
 }  // namespace
@@ -45,8 +49,8 @@ void check(const PreluBwd<T>& a) {
   if (a.dx_mode != GradMode::skip) check_common(a, a.dx.len, "dx");
   if (a.dslope_mode == GradMode::skip) return;
   BF_CHECK(a.dslope.len == a.slope.len, "prelu: dslope ", a.dslope.len, ", slope ", a.slope.len);
-  BF_CHECK(a.workspace.len >= prelu_bwd_workspace(a.rows, a.C), "prelu: workspace of ", a.workspace.len, " floats, expected ",
-           prelu_bwd_workspace(a.rows, a.C));
+  BF_CHECK(a.workspace.len >= prelu_bwd_workspace(a.rows, a.C), "prelu: workspace of ", a.workspace.len,
+           " floats, expected ", prelu_bwd_workspace(a.rows, a.C));
 }
 
 template void check(const PreluFwd<float>&);

@@ -4,9 +4,9 @@
 //   backward   dx = dy where x > 0, else slope dy       (slope at 0, as PyTorch)
 //              dslope = sum of dy x where x <= 0        over the rows; with one slope over everything
 //
-// x, y, dy, dx: [rows, C] stored as T; slope, dslope: [C] or [1] f32. Arithmetic is f32; a NaN in x passes. Deterministic:
-// elements are independent; dslope is summed within pieces of the rows (kernels/interval.h), then over the pieces, then,
-// where there is one slope, over the channels.
+// x, y, dy, dx: [rows, C] stored as T; slope, dslope: [C] or [1] f32. Arithmetic is f32; a NaN in x passes.
+// Deterministic: elements are independent; dslope is summed within pieces of the rows (kernels/interval.h), then over
+// the pieces, then, where there is one slope, over the channels.
 #pragma once
 #include "engine/bf16.h"
 #include "kernels/backends.h"

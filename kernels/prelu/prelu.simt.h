@@ -94,7 +94,8 @@ struct PreluPiecesKernel {
         const auto dy = own.load(block, a.dy, row), x = own.load(block, a.x, row);
         for (int k = 0; k < N; ++k) sum[k] += to_f32(x[k]) > 0 ? 0.0f : to_f32(dy[k]) * to_f32(x[k]);
       }
-    for_strip_sums<Tile>(block, a.C, sum, [&](std::int64_t c, float s) { block.store(a.workspace, block.bx() * a.C + c, s); });
+    for_strip_sums<Tile>(block, a.C, sum,
+                         [&](std::int64_t c, float s) { block.store(a.workspace, block.bx() * a.C + c, s); });
   }
 };
 

@@ -32,12 +32,18 @@ struct AreaResizeNode final : Node {
 
 Tensor area_resize(const Tensor& x, int h, int w) {
   const Shape& s = x.shape();
-  BF_CHECK(s.rank() == 4 && h > 0 && w > 0, "area_resize: expected [N, H, W, C] and at least 1 x 1, got ", s.str(), " and ", h, " x ", w);
+  BF_CHECK(s.rank() == 4 && h > 0 && w > 0, "area_resize: expected [N, H, W, C] and at least 1 x 1, got ", s.str(),
+           " and ", h, " x ", w);
   Tensor y = Tensor::empty(x.context(), {s[0], h, w, s[3]}, x.dtype());
   for_storage("area_resize", x.dtype(), [&]<class T>(T) {
-    kernels::area_resize_fwd<T>(
-        x.context().target(),
-        {.x = x.cspan<T>(), .y = y.span<T>(), .N = s[0], .H = int(s[1]), .W = int(s[2]), .C = int(s[3]), .OH = h, .OW = w});
+    kernels::area_resize_fwd<T>(x.context().target(), {.x = x.cspan<T>(),
+                                                       .y = y.span<T>(),
+                                                       .N = s[0],
+                                                       .H = int(s[1]),
+                                                       .W = int(s[2]),
+                                                       .C = int(s[3]),
+                                                       .OH = h,
+                                                       .OW = w});
   });
   if (needs_grad(x.context(), x)) {
     auto n = std::make_shared<AreaResizeNode>();

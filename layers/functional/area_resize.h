@@ -4,8 +4,8 @@
 
 namespace bonafide::fn {
 
-// x [N, H, W, C], f32 or bf16 -> [N, h, w, C]: PyTorch's interpolate(mode="area") and adaptive_avg_pool2d, smaller or larger.
-// kernels/area_resize/area_resize.h.
+// x [N, H, W, C], f32 or bf16 -> [N, h, w, C]: PyTorch's interpolate(mode="area") and adaptive_avg_pool2d, smaller or
+// larger. kernels/area_resize/area_resize.h.
 Tensor area_resize(const Tensor& x, int h, int w);
 
 }  // namespace bonafide::fn

@@ -16,7 +16,8 @@ struct BatchNormNode final : Node {
     const Tensor &x = inputs[0], &weight = inputs[1], &bias = inputs[2];
     const auto dx = x.grad_slot(), dgamma = weight.grad_slot(), dbeta = bias.grad_slot();
     const std::int64_t rows = x.shape().rows(), C = x.shape()[-1];
-    const Tensor work = Tensor::empty(x.context(), {kernels::batch_norm_bwd_workspace(rows, C)}, DType::f32, "workspace");
+    const Tensor work =
+        Tensor::empty(x.context(), {kernels::batch_norm_bwd_workspace(rows, C)}, DType::f32, "workspace");
     for_storage(name(), x.dtype(), [&]<class T>(T) {
       kernels::batch_norm_bwd<T>(x.context().target(), {.dy = dy.cspan<T>(),
                                                         .x = x.cspan<T>(),
@@ -39,15 +40,16 @@ struct BatchNormNode final : Node {
 
 }  // namespace
 
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
-                  const BatchNormOptions& options) {
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                  const Tensor& running_var, const BatchNormOptions& options) {
   const Shape& s = x.shape();
   BF_CHECK(s.rank() >= 1 && s[-1] > 0, "batch_norm: x ", s.str(), ", expected [..., C]");
   const std::int64_t rows = s.rows(), C = s[-1];
   Context& ctx = x.context();
   Tensor y = Tensor::empty(ctx, s, x.dtype());
   const Tensor mean = Tensor::empty(ctx, {C}), rstd = Tensor::empty(ctx, {C});
-  const Tensor work = Tensor::empty(ctx, {options.training ? kernels::batch_norm_fwd_workspace(rows, C) : 0}, DType::f32, "workspace");
+  const Tensor work =
+      Tensor::empty(ctx, {options.training ? kernels::batch_norm_fwd_workspace(rows, C) : 0}, DType::f32, "workspace");
   for_storage("batch_norm", x.dtype(), [&]<class T>(T) {
     kernels::batch_norm_fwd<T>(ctx.target(), {.x = x.cspan<T>(),
                                               .gamma = weight.cspan(),

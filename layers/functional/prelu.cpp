@@ -14,7 +14,8 @@ struct PreluNode final : Node {
     const Tensor &x = inputs[0], &slope = inputs[1];
     const auto dx = x.grad_slot(), dslope = slope.grad_slot();
     const std::int64_t rows = x.shape().rows(), C = x.shape()[-1];
-    const Tensor work = Tensor::empty(x.context(), {dslope.buffer ? kernels::prelu_bwd_workspace(rows, C) : 0}, DType::f32, "workspace");
+    const Tensor work = Tensor::empty(x.context(), {dslope.buffer ? kernels::prelu_bwd_workspace(rows, C) : 0},
+                                      DType::f32, "workspace");
     for_storage(name(), x.dtype(), [&]<class T>(T) {
       kernels::prelu_bwd<T>(x.context().target(), {.dy = dy.cspan<T>(),
                                                    .x = x.cspan<T>(),

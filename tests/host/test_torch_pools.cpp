@@ -1,5 +1,5 @@
-// tests/host/test_torch_pools.cpp — batch norm, PReLU, pooling and area resizing, forward and backward, against PyTorch in
-// float64 (tests/reference/make_operations_pool.py).
+// tests/host/test_torch_pools.cpp — batch norm, PReLU, pooling and area resizing, forward and backward, against PyTorch
+// in float64 (tests/reference/make_operations_pool.py).
 #include "layers/functional/area_resize.h"
 #include "layers/functional/avg_pool2d.h"
 #include "layers/functional/batch_norm.h"
@@ -36,18 +36,24 @@ TEST_CASE("torch: batch norm, training and inference, and its running statistics
       return Tensor::from_host(c.ctx, {c.shape[3]}, formula(c.name + what, c.shape[3], 0.5f, offset));
     };
     const Tensor mean = statistic(".mean", c.want["offset"]), var = statistic(".var", 1);
-    const Tensor y = fn::batch_norm(x, w, b, mean, var, {.eps = c.want["eps"], .momentum = c.want["momentum"], .training = c.want["training"]});
+    const Tensor y = fn::batch_norm(
+        x, w, b, mean, var, {.eps = c.want["eps"], .momentum = c.want["momentum"], .training = c.want["training"]});
     c.close("running_mean", mean, 1e-6), c.close("running_var", var, 1e-6);
     return shaped(c, y);
   });
 }
 TEST_CASE("torch: PReLU, one slope and one for each channel") {
-  run("prelu", 3, [](TorchCase& c) { return shaped(c, fn::prelu(image(c), c.leaf("slope", {c.want["slopes"].get<std::int64_t>()}))); });
+  run("prelu", 3, [](TorchCase& c) {
+    return shaped(c, fn::prelu(image(c), c.leaf("slope", {c.want["slopes"].get<std::int64_t>()})));
+  });
 }
-TEST_CASE("torch: max pooling, also of equal values; average pooling, padding counted or not; sizes rounded up and down") {
+TEST_CASE(
+    "torch: max pooling, also of equal values; average pooling, padding counted or not; sizes rounded up and down") {
   run("max_pool2d", 16, [](TorchCase& c) { return shaped(c, fn::max_pool2d(image(c), window(c))); });
-  run("avg_pool2d", 16, [](TorchCase& c) { return shaped(c, fn::avg_pool2d(image(c), window(c), c.want["count_include_pad"])); });
+  run("avg_pool2d", 16,
+      [](TorchCase& c) { return shaped(c, fn::avg_pool2d(image(c), window(c), c.want["count_include_pad"])); });
 }
 TEST_CASE("torch: area resize, smaller and larger") {
-  run("area_resize", 6, [](TorchCase& c) { return shaped(c, fn::area_resize(image(c), c.want["to"][0], c.want["to"][1])); });
+  run("area_resize", 6,
+      [](TorchCase& c) { return shaped(c, fn::area_resize(image(c), c.want["to"][0], c.want["to"][1])); });
 }

@@ -37,7 +37,8 @@ static_assert(window_out(0, 1, 1, 0, false) <= 0);
 static_assert(window_out(4, 2, 0, 0, false) <= 0);
 static_assert(window_out(std::int64_t(1) << 40, 1, 1, 0, false) == std::int64_t(1) << 40);
 
-static_assert(row_pieces(0) == 1 && row_pieces(1) == 1 && row_pieces(256) == 1 && row_pieces(257) == 2 && row_pieces(1 << 20) == 512);
+static_assert(row_pieces(0) == 1 && row_pieces(1) == 1 && row_pieces(256) == 1 && row_pieces(257) == 2 &&
+              row_pieces(1 << 20) == 512);
 static_assert(row_piece(0, 0) == Interval{0, 0});
 
 TEST_CASE("windows: sizes, the cells of each window and the windows of each cell, against walking along the axis") {
@@ -46,12 +47,14 @@ TEST_CASE("windows: sizes, the cells of each window and the windows of each cell
       for (int stride = 1; stride <= 4; ++stride)
         for (int pad = 0; 2 * pad <= kernel; ++pad)
           for (const bool ceil_mode : {false, true}) {
-            // A window after the other: whole ones, and with ceil_mode one more, which has to begin in front of the right padding.
+            // A window after the other: whole ones, and with ceil_mode one more, which has to begin in front of the
+            // right padding.
             std::int64_t want = 0;
             while (want * stride + kernel <= in + 2 * pad) ++want;
             const std::int64_t next = want * stride;  // from the left end of the padding
             if (ceil_mode && next < in + pad && next - stride + kernel < in + 2 * pad) ++want;
-            const std::string at = str("in ", in, " kernel ", kernel, " stride ", stride, " pad ", pad, ceil_mode ? " ceil" : "");
+            const std::string at =
+                str("in ", in, " kernel ", kernel, " stride ", stride, " pad ", pad, ceil_mode ? " ceil" : "");
             const std::int64_t out = window_out(in, kernel, stride, pad, ceil_mode);
             CHECK_MESSAGE(out == want, at);
             if (out <= 0) continue;
@@ -82,7 +85,8 @@ TEST_CASE("windows: the bins of an area resize, and the bins of each pixel") {
     for (int out = 1; out <= 14; ++out)
       for (int o = 0; o < out; ++o)
         for (int i = 0; i < in; ++i) {
-          const bool holds = i * out < (o + 1) * in && o * in < (i + 1) * out;  // [o, o + 1) in / out overlaps [i, i + 1)
+          const bool holds =
+              i * out < (o + 1) * in && o * in < (i + 1) * out;  // [o, o + 1) in / out overlaps [i, i + 1)
           const Cells bin = area_bin(o, in, out), back = area_bin(i, out, in);
           CHECK((bin.begin <= i && i < bin.end) == holds);
           CHECK((back.begin <= o && o < back.end) == holds);
@@ -103,7 +107,9 @@ TEST_CASE("windows: pieces of the rows are as good as equal, and all of them") {
 }
 
 TEST_CASE("windows: what cannot be pooled is explained") {
-  const auto pool = [](std::int64_t H, Window2d w, std::int64_t C = 3) { return [=] { pool2d("a_pool", 2, H, 4, C, w); }; };
+  const auto pool = [](std::int64_t H, Window2d w, std::int64_t C = 3) {
+    return [=] { pool2d("a_pool", 2, H, 4, C, w); };
+  };
   expect_throw("a_pool: a window of 3 does not fit into 2 with padding 0", pool(2, {.kernel_h = 3}));
   expect_throw("a window of 2 does not fit into 0", pool(0, {.kernel_h = 2, .pad_h = 1}));
   expect_throw("padding 2, expected at most half of the window of 3", pool(9, {.kernel_w = 3, .pad_w = 2}));

@@ -15,15 +15,16 @@ struct Sizes {
   std::int64_t in() const { return N * H * W * C; }
   std::int64_t out() const { return N * OH * OW * C; }
 };
-// No image; a pixel; to one pixel and from one; halves; neither side divides the other; larger; the same; channel counts
-// around the vectors.
-const std::vector<Sizes> kSizes = {{0, 4, 4, 3, 2, 2},  {1, 1, 1, 1, 1, 1},   {2, 7, 5, 17, 1, 1}, {1, 1, 1, 33, 3, 2},
-                                   {2, 8, 6, 3, 4, 3},  {1, 11, 13, 3, 7, 5}, {1, 5, 4, 8, 7, 9},  {2, 3, 5, 24, 3, 5},
-                                   {1, 9, 2, 131, 2, 3}};
+// No image; a pixel; to one pixel and from one; halves; neither side divides the other; larger; the same; channel
+// counts around the vectors.
+const std::vector<Sizes> kSizes = {{0, 4, 4, 3, 2, 2},  {1, 1, 1, 1, 1, 1},  {2, 7, 5, 17, 1, 1},
+                                   {1, 1, 1, 33, 3, 2}, {2, 8, 6, 3, 4, 3},  {1, 11, 13, 3, 7, 5},
+                                   {1, 5, 4, 8, 7, 9},  {2, 3, 5, 24, 3, 5}, {1, 9, 2, 131, 2, 3}};
 
 // Output pixel o covers [o, o + 1) H / OH of the axis: every input it overlaps counts the same.
 template <class T>
-void reference(const Sizes& s, const Buffer<T>& x, const Buffer<T>& dy, std::vector<double>& y, std::vector<double>& dx) {
+void reference(const Sizes& s, const Buffer<T>& x, const Buffer<T>& dy, std::vector<double>& y,
+               std::vector<double>& dx) {
   const auto touches = [](int i, int in, int o, int out) { return i * out < (o + 1) * in && o * in < (i + 1) * out; };
   y.assign(std::size_t(s.out()), 0.0), dx.assign(std::size_t(s.in()), 0.0);
   for (std::int64_t n = 0; n < s.N; ++n)
@@ -36,7 +37,8 @@ void reference(const Sizes& s, const Buffer<T>& x, const Buffer<T>& dy, std::vec
               if (!touches(h, s.H, o, s.OH) || !touches(w, s.W, q, s.OW)) continue;
               if (!sum) ++pixels;
               for (int c = 0; sum && c < s.C; ++c) {
-                const std::int64_t from = ((n * s.H + h) * s.W + w) * s.C + c, to = ((n * s.OH + o) * s.OW + q) * s.C + c;
+                const std::int64_t from = ((n * s.H + h) * s.W + w) * s.C + c,
+                                   to = ((n * s.OH + o) * s.OW + q) * s.C + c;
                 y[std::size_t(to)] += x[from] / pixels, dx[std::size_t(from)] += dy[to] / pixels;
               }
             }
@@ -46,13 +48,21 @@ void reference(const Sizes& s, const Buffer<T>& x, const Buffer<T>& dy, std::vec
 template <class T>
 Buffer<T> forward(const Sizes& s, const Buffer<T>& x) {
   Buffer<T> y(s.out());
-  backend::area_resize_fwd<T>({.x = x.cspan(), .y = y.span(), .N = s.N, .H = s.H, .W = s.W, .C = s.C, .OH = s.OH, .OW = s.OW});
+  backend::area_resize_fwd<T>(
+      {.x = x.cspan(), .y = y.span(), .N = s.N, .H = s.H, .W = s.W, .C = s.C, .OH = s.OH, .OW = s.OW});
   return y;
 }
 template <class T>
 Buffer<T> backward(const Sizes& s, const Buffer<T>& dy, GradMode mode, Buffer<T> dx) {
-  backend::area_resize_bwd<T>(
-      {.dy = dy.cspan(), .dx = dx.span(), .dx_mode = mode, .N = s.N, .H = s.H, .W = s.W, .C = s.C, .OH = s.OH, .OW = s.OW});
+  backend::area_resize_bwd<T>({.dy = dy.cspan(),
+                               .dx = dx.span(),
+                               .dx_mode = mode,
+                               .N = s.N,
+                               .H = s.H,
+                               .W = s.W,
+                               .C = s.C,
+                               .OH = s.OH,
+                               .OW = s.OW});
   return dx;
 }
 
@@ -91,8 +101,22 @@ TEST_CASE_TEMPLATE("area_resize: arrays that begin between vectors", T, float, b
     Buffer<T> x1(n + sx, 5), y1(m + sy, 5), dy1(m + sy, 5), dx1(n + sx, 5);
     for (std::int64_t i = 0; i < n; ++i) x1[i + sx] = x.cspan()[i];
     for (std::int64_t i = 0; i < m; ++i) dy1[i + sy] = dy.cspan()[i];
-    backend::area_resize_fwd<T>({.x = x1.cspan().slice(sx, n), .y = y1.span().slice(sy, m), .N = s.N, .H = s.H, .W = s.W, .C = s.C, .OH = s.OH, .OW = s.OW});
-    backend::area_resize_bwd<T>({.dy = dy1.cspan().slice(sy, m), .dx = dx1.span().slice(sx, n), .N = s.N, .H = s.H, .W = s.W, .C = s.C, .OH = s.OH, .OW = s.OW});
+    backend::area_resize_fwd<T>({.x = x1.cspan().slice(sx, n),
+                                 .y = y1.span().slice(sy, m),
+                                 .N = s.N,
+                                 .H = s.H,
+                                 .W = s.W,
+                                 .C = s.C,
+                                 .OH = s.OH,
+                                 .OW = s.OW});
+    backend::area_resize_bwd<T>({.dy = dy1.cspan().slice(sy, m),
+                                 .dx = dx1.span().slice(sx, n),
+                                 .N = s.N,
+                                 .H = s.H,
+                                 .W = s.W,
+                                 .C = s.C,
+                                 .OH = s.OH,
+                                 .OW = s.OW});
     for (std::int64_t i = 0; i < m; ++i) BF_CHECK(y1.cspan()[i + sy] == y.cspan()[i], "y ", i);
     for (std::int64_t i = 0; i < n; ++i) BF_CHECK(dx1.cspan()[i + sx] == dx.cspan()[i], "dx ", i);
     y1.check_guards("y"), dx1.check_guards("dx");
@@ -118,13 +142,21 @@ TEST_CASE("area_resize gradient check; the same size changes nothing") {
 
 TEST_CASE("area_resize explains wrong arguments") {
   Buffer<float> x(12), y(3), five(5);
-  expect_throw("x has 5 elements, expected [1, 2, 2, 3]",
-               [&] { backend::area_resize_fwd<float>({.x = five.cspan(), .y = y.span(), .N = 1, .H = 2, .W = 2, .C = 3, .OH = 1, .OW = 1}); });
-  expect_throw("y has 5 elements, expected [1, 1, 1, 3]",
-               [&] { backend::area_resize_fwd<float>({.x = x.cspan(), .y = five.span(), .N = 1, .H = 2, .W = 2, .C = 3, .OH = 1, .OW = 1}); });
-  expect_throw("x has 5",
-               [&] { backend::area_resize_bwd<float>({.dy = y.cspan(), .dx = five.span(), .N = 1, .H = 2, .W = 2, .C = 3, .OH = 1, .OW = 1}); });
-  expect_throw("to 0 x 1", [&] { backend::area_resize_fwd<float>({.x = x.cspan(), .y = y.span(), .N = 1, .H = 2, .W = 2, .C = 3, .OW = 1}); });
+  expect_throw("x has 5 elements, expected [1, 2, 2, 3]", [&] {
+    backend::area_resize_fwd<float>(
+        {.x = five.cspan(), .y = y.span(), .N = 1, .H = 2, .W = 2, .C = 3, .OH = 1, .OW = 1});
+  });
+  expect_throw("y has 5 elements, expected [1, 1, 1, 3]", [&] {
+    backend::area_resize_fwd<float>(
+        {.x = x.cspan(), .y = five.span(), .N = 1, .H = 2, .W = 2, .C = 3, .OH = 1, .OW = 1});
+  });
+  expect_throw("x has 5", [&] {
+    backend::area_resize_bwd<float>(
+        {.dy = y.cspan(), .dx = five.span(), .N = 1, .H = 2, .W = 2, .C = 3, .OH = 1, .OW = 1});
+  });
+  expect_throw("to 0 x 1", [&] {
+    backend::area_resize_fwd<float>({.x = x.cspan(), .y = y.span(), .N = 1, .H = 2, .W = 2, .C = 3, .OW = 1});
+  });
   expect_throw("expected sides up to 65535",
                [&] { backend::area_resize_fwd<float>({.N = 0, .H = 65536, .W = 2, .C = 3, .OH = 1, .OW = 1}); });
   Context ctx(device());

@@ -16,8 +16,8 @@ struct Case {
   Window2d window;
   Pool2d pool() const { return kernels::pool2d("test", N, H, W, C, window); }
 };
-// No image; a pixel; overlap, padding, gaps; last windows that reach beyond the padding; channel counts around the vectors
-// and beyond one turn of the CPU's loops.
+// No image; a pixel; overlap, padding, gaps; last windows that reach beyond the padding; channel counts around the
+// vectors and beyond one turn of the CPU's loops.
 const std::vector<Case> kCases = {
     {0, 4, 4, 3, {2, 2, 2, 2}},
     {1, 1, 1, 1, {}},
@@ -30,7 +30,8 @@ const std::vector<Case> kCases = {
 };
 
 template <class T>
-void reference(const Pool2d& p, bool include_pad, const Buffer<T>& x, const Buffer<T>& dy, std::vector<double>& y, std::vector<double>& dx) {
+void reference(const Pool2d& p, bool include_pad, const Buffer<T>& x, const Buffer<T>& dy, std::vector<double>& y,
+               std::vector<double>& dx) {
   y.assign(std::size_t(p.outputs()), 0.0), dx.assign(std::size_t(p.inputs()), 0.0);
   for (std::int64_t n = 0; n < p.N; ++n)
     for (std::int64_t o = 0; o < p.h.out; ++o)
@@ -45,7 +46,8 @@ void reference(const Pool2d& p, bool include_pad, const Buffer<T>& x, const Buff
               if (!sum) cells += include_pad ? padded : inside;
               if (!sum || !inside) continue;
               for (std::int64_t c = 0; c < p.C; ++c) {
-                const std::int64_t from = ((n * p.h.in + h) * p.w.in + w) * p.C + c, to = ((n * p.h.out + o) * p.w.out + q) * p.C + c;
+                const std::int64_t from = ((n * p.h.in + h) * p.w.in + w) * p.C + c,
+                                   to = ((n * p.h.out + o) * p.w.out + q) * p.C + c;
                 y[std::size_t(to)] += x[from] / cells, dx[std::size_t(from)] += dy[to] / cells;
               }
             }
@@ -60,7 +62,8 @@ Buffer<T> forward(const Pool2d& p, bool include_pad, const Buffer<T>& x) {
 }
 template <class T>
 Buffer<T> backward(const Pool2d& p, bool include_pad, const Buffer<T>& dy, GradMode mode, Buffer<T> dx) {
-  backend::avg_pool2d_bwd<T>({.dy = dy.cspan(), .dx = dx.span(), .dx_mode = mode, .count_include_pad = include_pad, .pool = p});
+  backend::avg_pool2d_bwd<T>(
+      {.dy = dy.cspan(), .dx = dx.span(), .dx_mode = mode, .count_include_pad = include_pad, .pool = p});
   return dx;
 }
 
@@ -79,7 +82,8 @@ TEST_CASE_TEMPLATE("avg_pool2d: both passes against double, with a large mean", 
         expect_close("dx", backward(p, include_pad, dy, GradMode::write, Buffer<T>(p.inputs())), dx, rtol, atol);
         for (double& d : dx) d += 8;
         expect_close("dx added", backward(p, include_pad, dy, GradMode::add, Buffer<T>(p.inputs(), 8)), dx, rtol, atol);
-        expect_bitwise("dx skipped", backward(p, include_pad, dy, GradMode::skip, Buffer<T>(p.inputs(), 8)), Buffer<T>(p.inputs(), 8));
+        expect_bitwise("dx skipped", backward(p, include_pad, dy, GradMode::skip, Buffer<T>(p.inputs(), 8)),
+                       Buffer<T>(p.inputs(), 8));
       }
   });
 }
@@ -121,10 +125,14 @@ TEST_CASE("avg_pool2d gradient check") {
 TEST_CASE("avg_pool2d explains wrong arguments") {
   const Pool2d p = kernels::pool2d("test", 1, 2, 2, 3, {2, 2});
   Buffer<float> x(12), y(3), five(5);
-  expect_throw("x has 5 elements, expected [1, 2, 2, 3]", [&] { backend::avg_pool2d_fwd<float>({.x = five.cspan(), .y = y.span(), .pool = p}); });
-  expect_throw("y has 5 elements, expected [1, 1, 1, 3]", [&] { backend::avg_pool2d_fwd<float>({.x = x.cspan(), .y = five.span(), .pool = p}); });
+  expect_throw("x has 5 elements, expected [1, 2, 2, 3]",
+               [&] { backend::avg_pool2d_fwd<float>({.x = five.cspan(), .y = y.span(), .pool = p}); });
+  expect_throw("y has 5 elements, expected [1, 1, 1, 3]",
+               [&] { backend::avg_pool2d_fwd<float>({.x = x.cspan(), .y = five.span(), .pool = p}); });
   expect_throw("x has 5", [&] { backend::avg_pool2d_bwd<float>({.dy = y.cspan(), .dx = five.span(), .pool = p}); });
   Context ctx(device());
   expect_throw("expected [N, H, W, C]", [&] { fn::avg_pool2d(Tensor::zeros(ctx, {2, 3}), {2, 2}); });
-  expect_throw("avg_pool2d: a window of 2 does not fit into 1", [&] { fn::avg_pool2d(Tensor::zeros(ctx, {2, 1, 3, 1}), {2, 2}); });
+  expect_throw("avg_pool2d: a window of 2 does not fit into 1", [&] {
+    fn::avg_pool2d(Tensor::zeros(ctx, {2, 1, 3, 1}), {2, 2});
+  });
 }

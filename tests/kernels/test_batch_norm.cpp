@@ -22,7 +22,9 @@ struct Input {
   Buffer<T> x, dy;
   Buffer<float> gamma, beta, running_mean, running_var;
   Input(std::int64_t r, std::int64_t c, bool t, float x_mean = 0)
-      : rows(r), C(c), training(t),
+      : rows(r),
+        C(c),
+        training(t),
         x(Buffer<T>::random(r * c, 1, x_mean)),
         dy(Buffer<T>::random(r * c, 2)),
         gamma(Buffer<float>::random(c, 3, 1, 0.2f)),
@@ -46,12 +48,14 @@ Ref reference(const Input<T>& in) {
     if (in.training) {
       mean = var = 0;
       for (std::int64_t i = 0; i < in.rows; ++i) mean += in.x[i * in.C + c] / rows;
-      for (std::int64_t i = 0; i < in.rows; ++i) var += (in.x[i * in.C + c] - mean) * (in.x[i * in.C + c] - mean) / rows;
+      for (std::int64_t i = 0; i < in.rows; ++i)
+        var += (in.x[i * in.C + c] - mean) * (in.x[i * in.C + c] - mean) / rows;
       running_mean += double(kMomentum) * (mean - running_mean);
       running_var += double(kMomentum) * (var * rows / (rows - 1) - running_var);
     }
     const double rstd = 1 / std::sqrt(var + double(kEps));
-    r.mean.push_back(mean), r.rstd.push_back(rstd), r.running_mean.push_back(running_mean), r.running_var.push_back(running_var);
+    r.mean.push_back(mean), r.rstd.push_back(rstd), r.running_mean.push_back(running_mean),
+        r.running_var.push_back(running_var);
     double sum = 0, sum_xh = 0;
     const auto xh = [&](std::int64_t i) { return (in.x[i * in.C + c] - mean) * rstd; };
     for (std::int64_t i = 0; i < in.rows; ++i) {
@@ -78,11 +82,13 @@ struct Result {
 template <class T>
 Result<T> run(const Input<T>& in, Modes modes = kWrite, float start = 0, std::int64_t offset = 0) {
   const std::int64_t n = in.rows * in.C, C = in.C;
-  Result<T> r{Buffer<T>(n + offset, 5), Buffer<T>(n + offset, start), Buffer<float>(C), Buffer<float>(C),
-              in.running_mean, in.running_var, Buffer<float>(C, start), Buffer<float>(C, start)};
+  Result<T> r{
+      Buffer<T>(n + offset, 5), Buffer<T>(n + offset, start), Buffer<float>(C),       Buffer<float>(C), in.running_mean,
+      in.running_var,           Buffer<float>(C, start),      Buffer<float>(C, start)};
   Buffer<T> x(n + offset, 5), dy(n + offset, 5);
   for (std::int64_t i = 0; i < n; ++i) x[i + offset] = in.x.cspan()[i], dy[i + offset] = in.dy.cspan()[i];
-  Buffer<float> fwd_work(in.training ? kernels::batch_norm_fwd_workspace(in.rows, C) : 0), bwd_work(kernels::batch_norm_bwd_workspace(in.rows, C));
+  Buffer<float> fwd_work(in.training ? kernels::batch_norm_fwd_workspace(in.rows, C) : 0),
+      bwd_work(kernels::batch_norm_bwd_workspace(in.rows, C));
   backend::batch_norm_fwd<T>({.x = x.cspan().slice(offset, n),
                               .gamma = in.gamma.cspan(),
                               .beta = in.beta.cspan(),
@@ -116,9 +122,10 @@ Result<T> run(const Input<T>& in, Modes modes = kWrite, float start = 0, std::in
   return r;
 }
 
-// No rows and one (inference only), two; primes; one past a vector; several pieces, of more rows than a block takes at once
-// and than a work item of the CPU; more channels than a strip of CUDA's and than a run of the CPU's.
-const std::pair<std::int64_t, std::int64_t> kShapes[] = {{0, 8}, {1, 3}, {2, 1}, {3, 5}, {67, 17}, {33, 33}, {520, 8}, {1031, 3}, {5, 130}, {9, 261}};
+// No rows and one (inference only), two; primes; one past a vector; several pieces, of more rows than a block takes at
+// once and than a work item of the CPU; more channels than a strip of CUDA's and than a run of the CPU's.
+const std::pair<std::int64_t, std::int64_t> kShapes[] = {{0, 8},   {1, 3},   {2, 1},    {3, 5},   {67, 17},
+                                                         {33, 33}, {520, 8}, {1031, 3}, {5, 130}, {9, 261}};
 
 template <class T>
 void compare(float x_mean, double rtol, double atol) {
@@ -172,7 +179,8 @@ TEST_CASE_TEMPLATE("batch_norm: images that begin between vectors", T, float, bf
 
 TEST_CASE_TEMPLATE("batch_norm adds to, or leaves alone, what is in a gradient", T, float, bf16) {
   using enum GradMode;
-  const Modes cases[] = {{add, add, add}, {skip, skip, skip}, {write, skip, add}, {add, write, skip}, {skip, add, write}, {write, skip, skip}};
+  const Modes cases[] = {{add, add, add},    {skip, skip, skip}, {write, skip, add},
+                         {add, write, skip}, {skip, add, write}, {write, skip, skip}};
   for (const bool training : {true, false}) {
     const Input<T> in(21, 9, training);
     const Ref want = reference(in);
@@ -209,21 +217,49 @@ TEST_CASE("batch_norm explains wrong arguments") {
   expect_throw("running_var 8, C 7", [&] { fn::batch_norm(x, seven, seven, seven, eight); });
   expect_throw("expected [..., C]", [&] { fn::batch_norm(Tensor::zeros(ctx, {4, 0}), seven, seven, seven, seven); });
   for (const std::int64_t rows : {0, 1})
-    expect_throw(str("training on ", rows, " values per channel"),
-                 [&] { fn::batch_norm(Tensor::zeros(ctx, {rows, 7}), seven, seven, seven, seven, {.training = true}); });
+    expect_throw(str("training on ", rows, " values per channel"), [&] {
+      fn::batch_norm(Tensor::zeros(ctx, {rows, 7}), seven, seven, seven, seven, {.training = true});
+    });
   Buffer<float> b(14), work(20), s(7);
   const auto span = s.span();
   expect_throw("workspace of 10 floats, expected 14", [&] {
-    backend::batch_norm_fwd<float>({.x = b.cspan(), .gamma = span, .beta = span, .y = b.span(), .running_mean = span, .running_var = span,
-                                    .mean = span, .rstd = span, .workspace = work.span().slice(0, 10), .rows = 2, .C = 7, .training = true});
+    backend::batch_norm_fwd<float>({.x = b.cspan(),
+                                    .gamma = span,
+                                    .beta = span,
+                                    .y = b.span(),
+                                    .running_mean = span,
+                                    .running_var = span,
+                                    .mean = span,
+                                    .rstd = span,
+                                    .workspace = work.span().slice(0, 10),
+                                    .rows = 2,
+                                    .C = 7,
+                                    .training = true});
   });
   expect_throw("workspace of 20 floats, expected 28", [&] {
-    backend::batch_norm_bwd<float>({.dy = b.cspan(), .x = b.cspan(), .gamma = span, .mean = span, .rstd = span, .dx = b.span(), .dgamma = span,
-                                    .dbeta = span, .workspace = work.span(), .rows = 2, .C = 7});
+    backend::batch_norm_bwd<float>({.dy = b.cspan(),
+                                    .x = b.cspan(),
+                                    .gamma = span,
+                                    .mean = span,
+                                    .rstd = span,
+                                    .dx = b.span(),
+                                    .dgamma = span,
+                                    .dbeta = span,
+                                    .workspace = work.span(),
+                                    .rows = 2,
+                                    .C = 7});
   });
   expect_throw("dbeta 14, C 7", [&] {
-    backend::batch_norm_bwd<float>({.dy = b.cspan(), .x = b.cspan(), .gamma = span, .mean = span, .rstd = span, .dx = b.span(), .dgamma = span,
-                                    .dbeta = b.span(), .rows = 2, .C = 7});
+    backend::batch_norm_bwd<float>({.dy = b.cspan(),
+                                    .x = b.cspan(),
+                                    .gamma = span,
+                                    .mean = span,
+                                    .rstd = span,
+                                    .dx = b.span(),
+                                    .dgamma = span,
+                                    .dbeta = b.span(),
+                                    .rows = 2,
+                                    .C = 7});
   });
 }
 
@@ -233,12 +269,16 @@ TEST_CASE("batch_norm gradient check, training and inference") {
   const Tensor image = random_leaf(ctx, {2, 3, 4, 6}, 1), rows = random_leaf(ctx, {9, 6}, 4);
   const Tensor mean = Tensor::full(ctx, {6}, 0.3f), var = Tensor::full(ctx, {6}, 2);
   for (const bool training : {true, false}) {
-    check_gradients({image, weight, bias}, [&] { return fn::batch_norm(image, weight, bias, mean, var, {.training = training}); });
-    check_gradients({rows, weight, bias}, [&] { return fn::batch_norm(rows, weight, bias, mean, var, {.eps = 0.1f, .training = training}); });
+    check_gradients({image, weight, bias},
+                    [&] { return fn::batch_norm(image, weight, bias, mean, var, {.training = training}); });
+    check_gradients({rows, weight, bias},
+                    [&] { return fn::batch_norm(rows, weight, bias, mean, var, {.eps = 0.1f, .training = training}); });
   }
 }
 
-TEST_CASE("batch_norm: running statistics are those of training alone, and a later step does not change an earlier gradient") {
+TEST_CASE(
+    "batch_norm: running statistics are those of training alone, and a later step does not change an earlier "
+    "gradient") {
   Context ctx(device());
   const Tensor weight = Tensor::full(ctx, {1}, 1), bias = Tensor::zeros(ctx, {1});
   const Tensor mean = Tensor::zeros(ctx, {1}), var = Tensor::full(ctx, {1}, 1);
@@ -251,7 +291,7 @@ TEST_CASE("batch_norm: running statistics are those of training alone, and a lat
     const NoGrad off(ctx);
     fn::batch_norm(x, weight, bias, mean, var, {.momentum = 0.5f, .training = true});
   }
-  CHECK(mean.item() == 1);   // half of 2
+  CHECK(mean.item() == 1);    // half of 2
   CHECK(var.item() == 1.5f);  // half of 1 and half of 2, the unbiased variance
   y.backward(Tensor::full(ctx, {2, 1}, 1));
   CHECK(x.grad().to_host() == std::vector<float>{1, 1});  // with the statistics of its own forward pass

@@ -21,8 +21,8 @@ struct Case {
   Window2d window;
   Pool2d pool() const { return kernels::pool2d("test", N, H, W, C, window); }
 };
-// No image; a pixel; MTCNN's pools, rounded up; overlap, padding, gaps, windows as large as the image; channel counts around
-// the vectors and beyond one turn of the CPU's loops.
+// No image; a pixel; MTCNN's pools, rounded up; overlap, padding, gaps, windows as large as the image; channel counts
+// around the vectors and beyond one turn of the CPU's loops.
 const std::vector<Case> kCases = {
     {0, 4, 4, 3, {2, 2, 2, 2}},
     {1, 1, 1, 1, {}},
@@ -37,8 +37,8 @@ const std::vector<Case> kCases = {
 
 // A window's cells in row-major order, the first of the largest; then every gradient to where its maximum was.
 template <class T>
-void reference(const Pool2d& p, const Buffer<T>& x, const Buffer<T>& dy, std::vector<double>& y, std::vector<double>& index,
-               std::vector<double>& dx) {
+void reference(const Pool2d& p, const Buffer<T>& x, const Buffer<T>& dy, std::vector<double>& y,
+               std::vector<double>& index, std::vector<double>& dx) {
   dx.assign(std::size_t(p.inputs()), 0.0);
   for (std::int64_t n = 0; n < p.N; ++n)
     for (std::int64_t o = 0; o < p.h.out; ++o)
@@ -67,7 +67,8 @@ template <class T>
 Result<T> run(const Pool2d& p, const Buffer<T>& x, const Buffer<T>& dy, GradMode mode, const Buffer<T>& start) {
   Result<T> r{Buffer<T>(p.outputs()), start, Bytes(p.outputs())};
   backend::max_pool2d_fwd<T>({.x = x.cspan(), .y = r.y.span(), .index = r.index.span(), .pool = p});
-  backend::max_pool2d_bwd<T>({.dy = dy.cspan(), .index = r.index.cspan(), .dx = r.dx.span(), .dx_mode = mode, .pool = p});
+  backend::max_pool2d_bwd<T>(
+      {.dy = dy.cspan(), .index = r.index.cspan(), .dx = r.dx.span(), .dx_mode = mode, .pool = p});
   return r;
 }
 
@@ -88,7 +89,8 @@ TEST_CASE_TEMPLATE("max_pool2d: both passes, with ties", T, float, bf16) {
       expect_close("dx", r.dx, dx, 0, 1e-30);
       for (double& d : dx) d += 8;
       expect_close("dx added", run(p, x, dy, GradMode::add, Buffer<T>(p.inputs(), 8)).dx, dx, 0, 1e-30);
-      expect_bitwise("dx skipped", run(p, x, dy, GradMode::skip, Buffer<T>(p.inputs(), 8)).dx, Buffer<T>(p.inputs(), 8));
+      expect_bitwise("dx skipped", run(p, x, dy, GradMode::skip, Buffer<T>(p.inputs(), 8)).dx,
+                     Buffer<T>(p.inputs(), 8));
       Buffer<T> alone(p.outputs());  // the same values where no index is wanted
       backend::max_pool2d_fwd<T>({.x = x.cspan(), .y = alone.span(), .pool = p});
       expect_bitwise("y without index", alone, r.y);
@@ -131,8 +133,10 @@ TEST_CASE_TEMPLATE("max_pool2d: arrays that begin between vectors", T, float, bf
     Bytes index(m + si);
     for (std::int64_t i = 0; i < n; ++i) x1[i + sx] = x.cspan()[i];
     for (std::int64_t i = 0; i < m; ++i) dy1[i + sy] = dy.cspan()[i];
-    backend::max_pool2d_fwd<T>({.x = x1.cspan().slice(sx, n), .y = y.span().slice(sy, m), .index = index.span().slice(si, m), .pool = p});
-    backend::max_pool2d_bwd<T>({.dy = dy1.cspan().slice(sy, m), .index = index.cspan().slice(si, m), .dx = dx.span().slice(sd, n), .pool = p});
+    backend::max_pool2d_fwd<T>(
+        {.x = x1.cspan().slice(sx, n), .y = y.span().slice(sy, m), .index = index.span().slice(si, m), .pool = p});
+    backend::max_pool2d_bwd<T>(
+        {.dy = dy1.cspan().slice(sy, m), .index = index.cspan().slice(si, m), .dx = dx.span().slice(sd, n), .pool = p});
     for (std::int64_t i = 0; i < m; ++i) BF_CHECK(y.cspan()[i + sy] == want.y.cspan()[i], "y ", shifted, " ", i);
     for (std::int64_t i = 0; i < n; ++i) BF_CHECK(dx.cspan()[i + sd] == want.dx.cspan()[i], "dx ", shifted, " ", i);
     y.check_guards("y"), dx.check_guards("dx");
@@ -170,15 +174,24 @@ TEST_CASE("max_pool2d explains wrong arguments") {
   const Pool2d p = kernels::pool2d("test", 1, 2, 2, 3, {2, 2});
   Buffer<float> x(12), y(3), five(5);
   Bytes index(3), two(2);
-  expect_throw("x has 5 elements, expected [1, 2, 2, 3]", [&] { backend::max_pool2d_fwd<float>({.x = five.cspan(), .y = y.span(), .pool = p}); });
-  expect_throw("y has 5 elements, expected [1, 1, 1, 3]", [&] { backend::max_pool2d_fwd<float>({.x = x.cspan(), .y = five.span(), .pool = p}); });
-  expect_throw("index of 2 elements, expected 3",
-               [&] { backend::max_pool2d_fwd<float>({.x = x.cspan(), .y = y.span(), .index = two.span(), .pool = p}); });
-  expect_throw("index of 2", [&] { backend::max_pool2d_bwd<float>({.dy = y.cspan(), .index = two.cspan(), .dx = x.span(), .pool = p}); });
-  expect_throw("x has 5", [&] { backend::max_pool2d_bwd<float>({.dy = y.cspan(), .index = index.cspan(), .dx = five.span(), .pool = p}); });
+  expect_throw("x has 5 elements, expected [1, 2, 2, 3]",
+               [&] { backend::max_pool2d_fwd<float>({.x = five.cspan(), .y = y.span(), .pool = p}); });
+  expect_throw("y has 5 elements, expected [1, 1, 1, 3]",
+               [&] { backend::max_pool2d_fwd<float>({.x = x.cspan(), .y = five.span(), .pool = p}); });
+  expect_throw("index of 2 elements, expected 3", [&] {
+    backend::max_pool2d_fwd<float>({.x = x.cspan(), .y = y.span(), .index = two.span(), .pool = p});
+  });
+  expect_throw("index of 2", [&] {
+    backend::max_pool2d_bwd<float>({.dy = y.cspan(), .index = two.cspan(), .dx = x.span(), .pool = p});
+  });
+  expect_throw("x has 5", [&] {
+    backend::max_pool2d_bwd<float>({.dy = y.cspan(), .index = index.cspan(), .dx = five.span(), .pool = p});
+  });
   Context ctx(device());
   expect_throw("expected [N, H, W, C]", [&] { fn::max_pool2d(Tensor::zeros(ctx, {2, 3}), {2, 2}); });
-  expect_throw("max_pool2d: a window of 2 does not fit into 1", [&] { fn::max_pool2d(Tensor::zeros(ctx, {2, 1, 3, 1}), {2, 2}); });
+  expect_throw("max_pool2d: a window of 2 does not fit into 1", [&] {
+    fn::max_pool2d(Tensor::zeros(ctx, {2, 1, 3, 1}), {2, 2});
+  });
   const Tensor leaf = random_leaf(ctx, {1, 17, 17, 1}, 1);
   expect_throw("a window of 17 x 17 cells has no gradient", [&] { fn::max_pool2d(leaf, {17, 17}); });
 }

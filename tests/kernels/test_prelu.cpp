@@ -20,13 +20,18 @@ struct Result {
 // `offset`: elements by which every array is shifted, so that none begins where a vector may.
 template <class T>
 Result<T> run(const Buffer<T>& x, const Buffer<T>& dy, const Buffer<float>& slope, std::int64_t rows, std::int64_t C,
-              std::array<GradMode, 2> modes = {GradMode::write, GradMode::write}, float start = 5, std::int64_t offset = 0) {
+              std::array<GradMode, 2> modes = {GradMode::write, GradMode::write}, float start = 5,
+              std::int64_t offset = 0) {
   const std::int64_t n = rows * C;
   Result<T> r{Buffer<T>(n + offset, start), Buffer<T>(n + offset, start), Buffer<float>(slope.size(), start)};
   Buffer<T> x1(n + offset, start), dy1(n + offset, start);
   for (std::int64_t i = 0; i < n; ++i) x1[i + offset] = x.cspan()[i], dy1[i + offset] = dy.cspan()[i];
   Buffer<float> work(modes[1] == GradMode::skip ? 0 : kernels::prelu_bwd_workspace(rows, C));
-  backend::prelu_fwd<T>({.x = x1.cspan().slice(offset, n), .slope = slope.cspan(), .y = r.y.span().slice(offset, n), .rows = rows, .C = C});
+  backend::prelu_fwd<T>({.x = x1.cspan().slice(offset, n),
+                         .slope = slope.cspan(),
+                         .y = r.y.span().slice(offset, n),
+                         .rows = rows,
+                         .C = C});
   backend::prelu_bwd<T>({.dy = dy1.cspan().slice(offset, n),
                          .x = x1.cspan().slice(offset, n),
                          .slope = slope.cspan(),
@@ -56,9 +61,10 @@ Ref reference(const Buffer<T>& x, const Buffer<T>& dy, const Buffer<float>& slop
   return r;
 }
 
-// No rows, one value, a prime, one past a vector, several pieces of the rows, more channels than a turn of the CPU's loops,
-// more than a strip of CUDA's.
-const std::pair<std::int64_t, std::int64_t> kShapes[] = {{0, 8}, {1, 1}, {300, 1}, {31, 7}, {9, 17}, {5, 33}, {520, 8}, {3, 261}};
+// No rows, one value, a prime, one past a vector, several pieces of the rows, more channels than a turn of the CPU's
+// loops, more than a strip of CUDA's.
+const std::pair<std::int64_t, std::int64_t> kShapes[] = {{0, 8},  {1, 1},  {300, 1}, {31, 7},
+                                                         {9, 17}, {5, 33}, {520, 8}, {3, 261}};
 
 }  // namespace
 
@@ -79,8 +85,10 @@ TEST_CASE_TEMPLATE("prelu: both passes against double, a slope for each channel 
         expect_close(at + "dslope", got.dslope, want.dslope, 2e-5, 2e-5);
         const auto shifted = run(x, dy, slope, rows, C, {GradMode::write, GradMode::write}, 5, 1);
         for (std::int64_t i = 0; i < rows * C; ++i)
-          BF_CHECK(shifted.y.cspan()[i + 1] == got.y.cspan()[i] && shifted.dx.cspan()[i + 1] == got.dx.cspan()[i], at, "shifted ", i);
-        BF_CHECK(to_f32(shifted.y.cspan()[0]) == 5 && to_f32(shifted.dx.cspan()[0]) == 5, at, "wrote in front of the array");
+          BF_CHECK(shifted.y.cspan()[i + 1] == got.y.cspan()[i] && shifted.dx.cspan()[i + 1] == got.dx.cspan()[i], at,
+                   "shifted ", i);
+        BF_CHECK(to_f32(shifted.y.cspan()[0]) == 5 && to_f32(shifted.dx.cspan()[0]) == 5, at,
+                 "wrote in front of the array");
         shifted.y.check_guards("y"), shifted.dx.check_guards("dx");
         expect_bitwise(at + "dslope shifted", shifted.dslope, got.dslope);
       }
@@ -145,14 +153,33 @@ TEST_CASE("prelu gradient check, and wrong arguments explained") {
   expect_throw("4 slopes for 5 channels", [&] { fn::prelu(x, Tensor::zeros(ctx, {4})); });
   expect_throw("expected [..., C]", [&] { fn::prelu(Tensor::zeros(ctx, {4, 0}), one); });
   Buffer<float> a(4), b(5), s(2), work(3);
-  expect_throw("y has 5 elements, expected [2, 2]",
-               [&] { backend::prelu_fwd<float>({.x = a.cspan(), .slope = s.cspan(), .y = b.span(), .rows = 2, .C = 2}); });
+  expect_throw("y has 5 elements, expected [2, 2]", [&] {
+    backend::prelu_fwd<float>({.x = a.cspan(), .slope = s.cspan(), .y = b.span(), .rows = 2, .C = 2});
+  });
   expect_throw("workspace of 3 floats, expected 4", [&] {
-    backend::prelu_bwd<float>({.dy = a.cspan(), .x = a.cspan(), .slope = s.cspan(), .dx = a.span(), .dslope = s.span(), .workspace = work.span(), .rows = 2, .C = 2});
+    backend::prelu_bwd<float>({.dy = a.cspan(),
+                               .x = a.cspan(),
+                               .slope = s.cspan(),
+                               .dx = a.span(),
+                               .dslope = s.span(),
+                               .workspace = work.span(),
+                               .rows = 2,
+                               .C = 2});
   });
   expect_throw("dslope 3, slope 2", [&] {
-    backend::prelu_bwd<float>({.dy = a.cspan(), .x = a.cspan(), .slope = s.cspan(), .dx = a.span(), .dslope = work.span(), .workspace = work.span(), .rows = 2, .C = 2});
+    backend::prelu_bwd<float>({.dy = a.cspan(),
+                               .x = a.cspan(),
+                               .slope = s.cspan(),
+                               .dx = a.span(),
+                               .dslope = work.span(),
+                               .workspace = work.span(),
+                               .rows = 2,
+                               .C = 2});
   });
-  expect_throw("dy has 5", [&] { backend::prelu_bwd<float>({.dy = b.cspan(), .x = a.cspan(), .slope = s.cspan(), .dx = a.span(), .rows = 2, .C = 2}); });
-  expect_throw("dx has 5", [&] { backend::prelu_bwd<float>({.dy = a.cspan(), .x = a.cspan(), .slope = s.cspan(), .dx = b.span(), .rows = 2, .C = 2}); });
+  expect_throw("dy has 5", [&] {
+    backend::prelu_bwd<float>({.dy = b.cspan(), .x = a.cspan(), .slope = s.cspan(), .dx = a.span(), .rows = 2, .C = 2});
+  });
+  expect_throw("dx has 5", [&] {
+    backend::prelu_bwd<float>({.dy = a.cspan(), .x = a.cspan(), .slope = s.cspan(), .dx = b.span(), .rows = 2, .C = 2});
+  });
 }
