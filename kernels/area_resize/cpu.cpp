@@ -96,12 +96,15 @@ void area_resize_bwd(const AreaResizeBwd<T>& a) {
       const T* dy = a.dy.ptr + (n * a.OH + o) * line;
       for (std::int64_t i = 0; i < line; ++i) sums[i] += to_f32(dy[i]) * share;
     }
+    for (int q = 0; q < a.OW; ++q) {
+      const float share = 1.0f / float(area_bin(q, a.W, a.OW).size());
+      for (int c = 0; c < a.C; ++c) sums[std::int64_t(q) * a.C + c] *= share;
+    }
     for (int w = 0; w < a.W; ++w) {
       const Cells columns = area_bin(w, a.OW, a.W);
       store_gradient(a.dx_mode, a.dx.slice((item * a.W + w) * a.C, a.C), 0, a.C, [&](std::int64_t c) {
         float sum = 0;
-        for (int q = columns.begin; q < columns.end; ++q)
-          sum += sums[std::int64_t(q) * a.C + c] / float(area_bin(q, a.W, a.OW).size());
+        for (int q = columns.begin; q < columns.end; ++q) sum += sums[std::int64_t(q) * a.C + c];
         return sum;
       });
     }

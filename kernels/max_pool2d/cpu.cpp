@@ -66,7 +66,10 @@ void spread_row(const MaxPool2dBwd<T>& a, std::int64_t n, int h) {
           const T* dy = a.dy.ptr + out;
           const std::uint8_t* index = a.index.ptr + out;
           const int here = (h - p.h.start(o)) * p.w.kernel + w - p.w.start(q);
-          for (std::int64_t c = 0; c < channels; ++c) sum[c] += index[c] == here ? to_f32(dy[c]) : 0.0f;
+          for (std::int64_t c = 0; c < channels; ++c) {
+            const float d = to_f32(dy[c]);  // read whatever the index: else g++ 12 does not vectorise
+            sum[c] += index[c] == here ? d : 0.0f;
+          }
         }
       store_gradient(a.dx_mode, a.dx.slice(((n * p.h.in + h) * p.w.in + w) * p.C + c0, channels), 0, channels,
                      [&](std::int64_t c) { return sum[c]; });

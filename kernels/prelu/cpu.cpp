@@ -79,8 +79,10 @@ void prelu_bwd(const PreluBwd<T>& a) {
   if (a.dx_mode != GradMode::skip)
     for_turns(a, [&](const float* slopes, std::int64_t begin, std::int64_t end) {
       const T *x = a.x.ptr + begin, *dy = a.dy.ptr + begin;
-      store_gradient(a.dx_mode, a.dx.slice(begin, end - begin), 0, end - begin,
-                     [&](std::int64_t i) { return to_f32(x[i]) > 0 ? to_f32(dy[i]) : slopes[i] * to_f32(dy[i]); });
+      store_gradient(a.dx_mode, a.dx.slice(begin, end - begin), 0, end - begin, [&](std::int64_t i) {
+        const float d = to_f32(dy[i]);
+        return to_f32(x[i]) > 0 ? d : slopes[i] * d;
+      });
     });
   if (a.dslope_mode == GradMode::skip) return;
 
@@ -92,8 +94,8 @@ void prelu_bwd(const PreluBwd<T>& a) {
     for (std::int64_t row = piece.begin; row < piece.end; ++row) {
       const T *x = a.x.ptr + row * C + c0, *dy = a.dy.ptr + row * C + c0;
       for (std::int64_t c = 0; c < channels; ++c) {
-        const float v = to_f32(x[c]);
-        sum[c] += v > 0 ? 0.0f : to_f32(dy[c]) * v;
+        const float v = to_f32(x[c]), d = to_f32(dy[c]) * v;  // whatever v: else g++ 12 does not vectorise
+        sum[c] += v > 0 ? 0.0f : d;
       }
     }
     std::copy_n(sum, channels, a.workspace.ptr + p * C + c0);
