@@ -45,12 +45,11 @@ BF_DEVICE void for_own_rows(B& block, std::int64_t rows, F&& f) {
   for (std::int64_t row = begin + block.ty(); row < end; row += kStripRows) f(row);
 }
 
-// n values of each of N columns: their means, and the sums of squares about them.
+// n values of each of N columns: their means, and the sums of squares about them. The first to be merged are not none.
 template <int N>
 struct ColumnMoments {
   float n = 0, mean[N] = {}, squares[N] = {};
   BF_HD void merge(float count, const float (&other_mean)[N], const float (&other_squares)[N]) {
-    if (count == 0) return;
     const float before = n, share = count / (n + count);
     n += count;
     for (int k = 0; k < N; ++k) {
