@@ -28,4 +28,8 @@ std::string file_digest(const std::filesystem::path& path) {
   return text;
 }
 
+std::uint64_t digest64(std::string_view bytes, std::uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
 }  // namespace bonafide
