@@ -11,6 +11,7 @@
 
 #include "apps/common/build_info.h"
 #include "apps/common/exit_codes.h"
+#include "data/work_list.h"
 
 namespace bonafide {
 namespace {
@@ -24,6 +25,7 @@ struct Command {
 constexpr std::array kCommands = {
     Command{"train", "trains a detector", run_train},
     Command{"eval", "scores photographs, and measures where there are labels", run_eval},
+    Command{"crop", "finds faces: boxes, landmarks, crops", run_crop},
     Command{"synth", "files of simulated attacks from genuine photographs", run_synth},
     Command{"demo-data", "a small data set from the photographs of Debian's libdlib19.1", run_demo_data},
     Command{"doctor", "what this build is and what it runs on", run_doctor},
@@ -49,6 +51,8 @@ int run(const Command& command, int argc, char** argv) {
   try {
     return command.run(argc, argv);
   } catch (const UsageError& e) {
+    return fail(e.what(), kExitUsage);
+  } catch (const ForeignJournal& e) {
     return fail(e.what(), kExitUsage);
   } catch (const std::bad_alloc&) {
     return fail("out of memory", kExitError);

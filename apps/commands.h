@@ -8,6 +8,7 @@ namespace bonafide {
 
 int run_train(int argc, char** argv);      // apps/train.cpp
 int run_eval(int argc, char** argv);       // apps/eval.cpp
+int run_crop(int argc, char** argv);       // apps/crop.cpp
 int run_synth(int argc, char** argv);      // apps/synth.cpp
 int run_demo_data(int argc, char** argv);  // apps/demo_data.cpp
 int run_doctor(int argc, char** argv);     // apps/doctor.cpp

@@ -1,5 +1,4 @@
 // apps/synth.cpp — `bonafide synth`: files of simulated attacks from genuine photographs.
-#include <algorithm>
 #include <cstdio>
 
 #include "apps/commands.h"
@@ -7,36 +6,17 @@
 #include "apps/common/species_list.h"
 #include "data/images/decode.h"
 #include "data/images/render_files.h"
+#include "data/list_folder.h"
 
 namespace bonafide {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool is_image_name(const fs::path& path) {
-  std::string e = path.extension().string();
-  for (char& c : e) c = char(std::tolower(static_cast<unsigned char>(c)));
-  for (const char* known : {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-    if (e == known) return true;
-  return false;
-}
-
 // Every image below a folder, taken for genuine; the folder it lies in is the person.
-Manifest list_folder(const fs::path& folder) {
-  if (!fs::is_directory(folder)) throw Error(folder.string() + ": is no folder");
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file() && is_image_name(entry.path()))
-      files.push_back(entry.path().lexically_relative(folder));
-  std::sort(files.begin(), files.end());
-  Manifest m;
-  m.origin = folder.string();
-  for (const fs::path& file : files) {
-    Record r;
-    r.filename = file.string(), r.subject = file.parent_path().string(), r.label = Label{};
-    m.records.push_back(std::move(r));
-  }
-  if (m.records.empty()) throw Error(folder.string() + ": no images (jpg, jpeg, png, bmp, webp, tif, tiff) below it");
+Manifest photographs_below(const fs::path& folder) {
+  Manifest m = manifest_of_folder(folder, list_folder(folder));
+  for (Record& r : m.records) r.subject = fs::path(r.filename).parent_path().string(), r.label = Label{};
   return m;
 }
 
@@ -78,10 +58,11 @@ int run_synth(int argc, char** argv) {
   if (!parse_words(app, argc, argv)) return kExitOk;
   plan.species = parse_species(species, true);
 
-  Manifest photographs = src.empty() ? read_any_list(manifest_path) : list_folder(src);
+  Manifest photographs = src.empty() ? read_any_list(manifest_path) : photographs_below(src);
   if (!split.empty()) photographs = photographs.only_split(split);
   if (root.empty()) root = src.empty() ? fs::path(manifest_path).parent_path().string() : src;
-  const Manifest rendered = render_files(photographs, FileImageSource(root), dst, plan);
+  Manifest rendered = render_files(photographs, FileImageSource(root), dst, plan);
+  rendered.dropped.insert(rendered.dropped.end(), photographs.dropped.begin(), photographs.dropped.end());
   const std::string list = (fs::path(dst) / "manifest.csv").string();
   write_manifest(list, rendered);
   std::printf("%s%s: %zu files listed\n", rendered.summary().c_str(), list.c_str(), rendered.records.size());

@@ -16,7 +16,7 @@ function(bonafide_install)
     install(EXPORT bonafide_images_targets FILE bonafide-images-targets.cmake NAMESPACE bonafide:: DESTINATION ${package})
     install(TARGETS bonafide_cli)
     install(FILES ${CMAKE_BINARY_DIR}/bin/bonafide-train ${CMAKE_BINARY_DIR}/bin/bonafide-eval TYPE BIN)  # links to bonafide
-    string(REPLACE "^data/(images|faces)/" "^data/images/opencv[.]h$" not_public "${not_public}")
+    string(REPLACE "^data/(images|faces)/" "^data/images/opencv[.]h$|^data/faces/(pool|working_size)[.]h$" not_public "${not_public}")
   endif()
 
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${header_globs})

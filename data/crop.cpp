@@ -20,4 +20,11 @@ CropRect crop_rect(const Box& box, double margin, int width, int height) {
   return r.x2 > r.x1 && r.y2 > r.y1 ? r : whole;
 }
 
+Box published_box(const Box& box, int width, int height) {
+  BF_CHECK(width > 0 && height > 0, "published_box: image ", height, " x ", width);
+  const auto corner = [](float v, int limit) { return float(int(std::clamp(v, 0.0f, float(limit - 1)))); };
+  const Box b{corner(box.x1, width), corner(box.y1, height), corner(box.x2, width), corner(box.y2, height)};
+  return b.valid() ? b : Box{};
+}
+
 }  // namespace bonafide

@@ -11,4 +11,8 @@ using CropRect = kernels::Rect;
 // corners truncated toward zero, then clamped to the image. No valid box, or nothing left of it: the whole image.
 CropRect crop_rect(const Box& box, double margin, int width, int height);
 
+// A detector's box as the published box files have it: x clipped to [0, width - 1], y to [0, height - 1], then truncated to
+// whole numbers. Not valid() where nothing is left of it.
+Box published_box(const Box& box, int width, int height);
+
 }  // namespace bonafide

@@ -338,7 +338,7 @@ Manifest read_manifest(const std::filesystem::path& path, const ManifestOptions&
   return m;
 }
 
-Manifest read_any_list(const std::filesystem::path& path, const std::string& split) {
+Manifest read_any_list(const std::filesystem::path& path, const std::string& split, const ManifestOptions& options) {
   const std::string text = read_file(path);
   const std::string_view first = std::string_view(text).substr(0, text.find('\n'));
   if (first.find(',') == std::string_view::npos)
@@ -349,7 +349,7 @@ Manifest read_any_list(const std::filesystem::path& path, const std::string& spl
     throw Error(str(path.string(),
                     ":1: is neither our manifest (filename,…), nor a published list (path,label_original,…), "
                     "nor a protocol (`path label` a line)"));
-  return split.empty() ? read_manifest(path) : read_manifest(path).only_split(split);
+  return split.empty() ? read_manifest(path, options) : read_manifest(path, options).only_split(split);
 }
 
 void write_manifest(const std::filesystem::path& path, const Manifest& manifest) {

@@ -103,7 +103,7 @@ struct ManifestOptions {
 Manifest read_manifest(const std::filesystem::path& path, const ManifestOptions& options = {});
 // Whatever it is: our manifest, the published CSV (both told by their header), or a protocol (told by the absence of a
 // comma in its first line).
-Manifest read_any_list(const std::filesystem::path& path, const std::string& split = {});
+Manifest read_any_list(const std::filesystem::path& path, const std::string& split = {}, const ManifestOptions& options = {});
 void write_manifest(const std::filesystem::path& path, const Manifest& manifest);
 
 }  // namespace bonafide

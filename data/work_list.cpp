@@ -301,10 +301,10 @@ void WorkList::open() {
       *body = *found;
     }
     if (command != command_line(plan_))
-      throw Error(str(name, ": is of another command line\n  there: ", command.substr(command.find(' ') + 1), "\n  here:  ",
+      throw ForeignJournal(str(name, ": is of another command line\n  there: ", command.substr(command.find(' ') + 1), "\n  here:  ",
                       escaped(plan_.command), "\nGo on with that one, or forget its results with --restart"));
     if (inputs != inputs_line(plan_))
-      throw Error(str(name, ": is of other inputs: files were added, removed or changed\n  there: ", inputs,
+      throw ForeignJournal(str(name, ": is of other inputs: files were added, removed or changed\n  there: ", inputs,
                       "\n  here:  ", inputs_line(plan_), "\n--restart forgets its results"));
     return true;
   };
@@ -413,7 +413,8 @@ void RejectList::reject(const std::string& filename, const std::string& reason) 
 }
 
 std::string RejectList::summary() const {
-  std::string s = str(outputs_ + rejects_, " inputs: ", outputs_, " outputs, ", rejects_, " rejected\n");
+  const auto counted = [](std::int64_t n, const char* what) { return str(n, " ", what, n == 1 ? "" : "s"); };
+  std::string s = str(counted(outputs_ + rejects_, "input"), ": ", counted(outputs_, "output"), ", ", rejects_, " rejected\n");
   std::vector<std::pair<std::int64_t, std::string>> most;
   std::int64_t others = 0;
   for (const auto& [reason, n] : reasons_)

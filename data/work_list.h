@@ -39,6 +39,11 @@ struct Rejected : Error {
   using Error::Error;
 };
 
+// A journal that is not this run's: of another command line, or of other inputs.
+struct ForeignJournal : Error {
+  using Error::Error;
+};
+
 struct WorkResult {
   std::string text;       // what the work returned (any bytes); of a rejected input the reason
   bool rejected = false;  // for_each(): the input is one for rejects.csv
@@ -64,8 +69,8 @@ struct WorkRun {
 
 class WorkList {
  public:
-  // Opens the journal, or makes it. Throws where it is of another command line or of other inputs (naming both; restart
-  // forgets it), where another program works on it, and where the file is no journal (that is never overwritten).
+  // Opens the journal, or makes it. Throws a ForeignJournal where it is of another command line or of other inputs (naming
+  // both; restart forgets it), and an Error where another program works on it, and where the file is no journal (that is never overwritten).
   explicit WorkList(WorkPlan plan);
   ~WorkList();
   WorkList(const WorkList&) = delete;

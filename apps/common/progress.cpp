@@ -70,9 +70,7 @@ void Progress::report(const Step& s) {
   step_s_.add(step_s), wait_s_.add(s.wait_s), images_.add(double(s.images));
 
   const bool last = s.step >= s.steps;
-  const bool due = now - last_shown_ >= (terminal_.updating ? kRedrawSeconds : kLineSeconds);
-  if (!last && !due) return;
-  last_shown_ = now;
+  if (!due(now, last)) return;
   const double speed = step_s_.get() > 0 ? images_.get() / step_s_.get() : 0;
   const double waiting = step_s_.get() > 0 ? std::min(1.0, wait_s_.get() / step_s_.get()) : 0;
   const auto epoch = printed("[T] ep %lld/%lld  ", (long long)s.epoch, (long long)s.epochs);
@@ -81,10 +79,35 @@ void Progress::report(const Step& s) {
   const auto rest = printed("  loss %.4f  lr %.2e  %.*f img/s  data %.0f%%  left %s",
                             std::isfinite(s.loss) ? loss_.get() : s.loss, s.learning_rate, speed < 10 ? 1 : 0, speed,
                             100 * waiting, duration_text(double(s.steps - s.step) * step_s_.get()).c_str());
+  show(epoch + step + rest, last);
+}
+
+void Progress::report(const Count& c) {
+  std::lock_guard lock(mutex_);
+  const double now = now_();
+  if (first_count_ < 0) first_count_ = now;
+  const bool last = c.done >= c.total;
+  if (!due(now, last)) return;
+  const double seconds = now - first_count_, here = double(c.done - c.before);
+  const double speed = seconds > 0 ? here / seconds : 0;
+  show(printed("[%.*s] %lld/%lld %d%%  %lld rejected  %.*f img/s  left %s", int(c.command.size()), c.command.data(),
+               (long long)c.done, (long long)c.total, int(c.total ? 100 * c.done / c.total : 100), (long long)c.rejected,
+               speed < 10 ? 1 : 0, speed, duration_text(last ? 0 : double(c.total - c.done) / speed).c_str()),
+       last);
+}
+
+// Whether it is time for another line; if so, it is taken as shown now.
+bool Progress::due(double now, bool last) {
+  if (!last && now - last_shown_ < (terminal_.updating ? kRedrawSeconds : kLineSeconds)) return false;
+  last_shown_ = now;
+  return true;
+}
+
+void Progress::show(const std::string& text, bool last) {
   if (terminal_.updating && !last)
-    redraw(epoch + step + rest);
+    redraw(text);
   else
-    print(epoch + step + rest);
+    print(text);
 }
 
 void Progress::resume() {

@@ -1,5 +1,5 @@
-// apps/common/progress.h — what a training run says while it runs: one updating line on a terminal, whole lines
-// elsewhere.
+// apps/common/progress.h — what a training run or a data command says while it runs: one updating line on a terminal, whole
+// lines elsewhere.
 #pragma once
 #include <cstdint>
 #include <cstdio>
@@ -42,6 +42,16 @@ class Progress {
   // of time spent waiting for data are running means over about the last 20 steps. On a terminal the line is redrawn at
   // most ten times a second; elsewhere a whole line appears for the first and the last step and every ten seconds.
   void report(const Step& step);
+  // What a command that works through a list has done.
+  struct Count {
+    std::string_view command;            // "crop"
+    std::int64_t done = 0, total = 0;    // inputs
+    std::int64_t before = 0;             // of those done: by an earlier start of the command
+    std::int64_t rejected = 0;
+  };
+  // "[crop] 412/1240 33%  7 rejected  81 img/s  left 0:00:10", as often as a step is shown. Speed is that of this start as a
+  // whole, from the first call on: call it once before the work begins.
+  void report(const Count& count);
   // Call before going on after something that is no step (validation, saving): the clock of the next step starts here.
   void resume();
 
@@ -55,6 +65,8 @@ class Progress {
     double get() const { return weight > 0 ? value / weight : 0; }
     static constexpr double kRate = 0.05;
   };
+  bool due(double now, bool last);
+  void show(const std::string& text, bool last);
   void print(std::string_view text);
   void redraw(const std::string& text);
   void erase();
@@ -65,6 +77,7 @@ class Progress {
   std::function<double()> now_;
   std::mutex mutex_;
   Mean loss_, step_s_, wait_s_, images_;
+  double first_count_ = -1;  // when report(Count) was first called
   double last_step_ = 0, last_shown_ = -std::numeric_limits<double>::infinity();  // so that the first step is shown
   bool drawn_ = false;
 };

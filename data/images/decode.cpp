@@ -108,14 +108,18 @@ Image decode_image_bytes(Span<const std::uint8_t> bytes, const std::string& name
   return decode_other(bytes, name);
 }
 
-Image decode_image(const std::string& path, std::int64_t max_pixels) {
+std::string read_image_file(const std::string& path) {
   // A device or a pipe may never end. (What is missing or a folder is explained by read_file.)
   std::error_code ignored;
   const auto status = std::filesystem::status(path, ignored);
   if (std::filesystem::exists(status) && std::filesystem::is_other(status)) fail(path, "is not a regular file");
   if (const auto size = std::filesystem::file_size(path, ignored); !ignored && size > kMaxImageBytes)
     fail(path, str("file of ", size, " bytes; the limit is ", kMaxImageBytes));
-  const std::string bytes = read_file(path);
+  return read_file(path);
+}
+
+Image decode_image(const std::string& path, std::int64_t max_pixels) {
+  const std::string bytes = read_image_file(path);
   return decode_image_bytes({reinterpret_cast<const std::uint8_t*>(bytes.data()), std::int64_t(bytes.size())}, path,
                             max_pixels);
 }

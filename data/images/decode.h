@@ -26,7 +26,9 @@ inline constexpr std::uint64_t kMaxImageBytes = std::uint64_t(1) << 30;
 // `max_pixels` or kMaxImageBytes.
 Image decode_image(const std::string& path, std::int64_t max_pixels = kMaxImagePixels);
 
-// The same from memory; `name` is what errors call it.
+// Its two halves, for callers that look at the bytes too (images::exif_orientation): the file, with the errors about files;
+// and the picture in it. `name` is what errors call it.
+std::string read_image_file(const std::string& path);
 Image decode_image_bytes(Span<const std::uint8_t> bytes, const std::string& name,
                          std::int64_t max_pixels = kMaxImagePixels);
 

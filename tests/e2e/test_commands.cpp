@@ -1,20 +1,15 @@
 // tests/e2e/test_commands.cpp — the program as a user meets it: exit codes, files, messages, interruption.
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <zlib.h>
 
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <regex>
-#include <thread>
 
 #include "data/images/encode.h"
 #include "engine/files.h"
 #include "engine/safetensors.h"
+#include "tests/e2e/program.h"
 #include "tests/e2e/toy_data.h"
 #include "tests/support/support.h"
 
@@ -23,38 +18,6 @@ using namespace bonafide::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Result {
-  int code = 0;
-  std::string text;  // stdout and stderr
-};
-
-// Runs `bonafide ...` and waits. With `interrupt` a SIGTERM follows as soon as that file exists.
-Result bonafide_program(std::vector<std::string> words, const fs::path& interrupt = {}) {
-  const TempFolder scratch;
-  const fs::path out = scratch.path() / "out";
-  words.insert(words.begin(), std::string(BF_BINARY_DIR) + "/bin/bonafide");
-  std::vector<char*> argv;
-  for (auto& w : words) argv.push_back(w.data());
-  argv.push_back(nullptr);
-  const pid_t child = fork();
-  BF_CHECK(child >= 0, "fork");
-  if (child == 0) {
-    const int file = open(out.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
-    if (file >= 0 && dup2(file, 1) >= 0 && dup2(file, 2) >= 0) execv(argv[0], argv.data());
-    _exit(127);
-  }
-  while (!interrupt.empty() && waitpid(child, nullptr, WNOHANG) == 0) {
-    if (fs::exists(interrupt)) {
-      kill(child, SIGTERM);
-      break;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out)};
-}
 
 // The toy configuration as a file, and the words that train with it into `folder`/runs/<name>.
 std::vector<std::string> train_words(const ToyData& data, const std::string& name, std::vector<std::string> more = {}) {
@@ -77,12 +40,6 @@ std::vector<float> final_weights(const fs::path& run) {
 std::int64_t lines(const fs::path& file) {
   const std::string s = read_file(file);
   return std::count(s.begin(), s.end(), '\n');
-}
-
-void expect(const Result& r, int code, const std::string& part) {
-  CAPTURE(r.text);
-  CHECK(r.code == code);
-  CHECK(r.text.find(part) != std::string::npos);
 }
 
 }  // namespace
@@ -142,7 +99,7 @@ TEST_CASE("commands: interrupted training exits with 130, and resumed it ends wi
   const ToyData data;
   expect(bonafide_program(train_words(data, "whole", {"trainer.epochs=40"})), 0, "run ");
   const fs::path run = run_of(data, "cut");
-  const auto cut = bonafide_program(train_words(data, "cut", {"trainer.epochs=40"}), run / "checkpoints/last/model.safetensors");
+  const auto cut = bonafide_program(train_words(data, "cut", {"trainer.epochs=40"}), {.file = run / "checkpoints/last/model.safetensors"});
   expect(cut, 130, "go on with: bonafide train --resume");
   CHECK(lines(run / "metrics.csv") < 161);
   const auto resumed = bonafide_program({"train", "--resume", run.string()});

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "apps/common/signals.h"
 #include "tests/support/support.h"
 
@@ -117,6 +119,26 @@ TEST_CASE("progress: loss is a running mean, and a loss that is not finite is sh
   s.now += 10;
   p.report(step(4, 2));
   CHECK(s.take().find("loss 2.0") != std::string::npos);
+}
+
+TEST_CASE("progress: a command through a list: speed and time left are of this start alone") {
+  Screen s;
+  Progress p(s.file, {}, s.log(), s.clock());
+  const auto count = [&](std::int64_t done, std::int64_t rejected) {
+    p.report(Progress::Count{.command = "crop", .done = done, .total = 200, .before = 100, .rejected = rejected});
+  };
+  count(100, 7);
+  CHECK(s.take() == "[crop] 100/200 50%  7 rejected  0.0 img/s  left ?\n");
+  s.now += 4;
+  count(110, 7);
+  CHECK(s.take() == "");
+  s.now += 6;
+  count(120, 8);  // 20 in 10 s, 80 to go
+  CHECK(s.take() == "[crop] 120/200 60%  8 rejected  2.0 img/s  left 0:00:40\n");
+  s.now += 1;
+  count(200, 9);
+  CHECK(s.take() == "[crop] 200/200 100%  9 rejected  9.1 img/s  left 0:00:00\n");
+  CHECK(std::count(s.logged.begin(), s.logged.end(), '|') == 3);
 }
 
 TEST_CASE("progress: durations, and what is not a terminal") {

@@ -17,6 +17,18 @@ TEST_CASE("crop: the published rule") {
   CHECK(crop_rect({1, 1, 5, 5}, 1.75f, 50, 50) == CropRect{0, 0, 6, 6});              // -0.5 truncates to 0
 }
 
+TEST_CASE("crop: a detector's box as the published files have it") {
+  const auto is = [](const Box& b, float x1, float y1, float x2, float y2) { return b.x1 == x1 && b.y1 == y1 && b.x2 == x2 && b.y2 == y2; };
+  CHECK(is(published_box({10.9f, 20.1f, 50.99f, 60}, 100, 80), 10, 20, 50, 60));  // truncated, not rounded
+  CHECK(is(published_box({-3.5f, -0.5f, 120, 90.5f}, 100, 80), 0, 0, 99, 79));    // clipped to the last pixel
+  CHECK(is(published_box({98.5f, 78.9f, 200, 200}, 100, 80), 98, 78, 99, 79));
+  CHECK_FALSE(published_box({99.5f, 10, 200, 20}, 100, 80).valid());  // beside
+  CHECK_FALSE(published_box({10.2f, 10, 10.9f, 20}, 100, 80).valid());  // less than a pixel
+  CHECK_FALSE(published_box({-30, -20, -1, -1}, 100, 80).valid());
+  CHECK(is(published_box({-30, -20, -1, -1}, 100, 80), -1, -1, -1, -1));
+  CHECK(is(published_box({-1e30f, -1e30f, 1e30f, 1e30f}, 100, 80), 0, 0, 99, 79));
+}
+
 TEST_CASE("crop: no box, or nothing left of it, is the whole image") {
   const CropRect whole{0, 0, 60, 30};
   CHECK(crop_rect({}, 1.2, 60, 30) == whole);

@@ -1,0 +1,325 @@
+// apps/crop.cpp — `bonafide crop`: where the face of every photograph is, as a manifest and as the published box file, and
+// optionally the faces cut out.
+#include <atomic>
+#include <charconv>
+#include <cstdio>
+
+#include "apps/commands.h"
+#include "apps/common/command_line.h"
+#include "apps/common/progress.h"
+#include "apps/common/signals.h"
+#include "data/augment.h"
+#include "data/faces/face_detector.h"
+#include "data/images/decode.h"
+#include "data/images/encode.h"
+#include "data/images/header.h"
+#include "data/list_folder.h"
+#include "data/output_names.h"
+#include "data/work_list.h"
+#include "engine/digest.h"
+
+namespace bonafide {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kJpegQuality = 95;  // as published
+
+struct Options {
+  std::string src, manifest, root, dst, csv_name = "bboxes.csv", detector = "haar", select = "largest", no_face = "reject",
+                                        device = "auto";
+  std::vector<std::string> extensions{"jpg", "jpeg", "png", "bmp"};
+  int out_size = 224, workers = -1;
+  double margin = 1, max_megapixels = double(kMaxImagePixels) / 1e6;
+  bool no_crops = false, restart = false;
+};
+
+// False where only help was wanted.
+bool parse(Options& o, int argc, char** argv) {
+  CLI::App app(
+      "Finds the face of every photograph. Writes DST/manifest.csv (one row a photograph: box, landmarks, score, EXIF\n"
+      "orientation), DST/bboxes.csv (path,x1,y1,x2,y2; -1 for no face), DST/rejects.csv (filename,reason) and, mirroring the\n"
+      "tree, the faces cut out. Stopped or killed, the same command goes on where it was.",
+      "bonafide crop");
+  auto* from = app.add_option_group("input");
+  from->add_option("--src", o.src, "folder: every image in it and below it");
+  from->add_option("--manifest", o.manifest, "or a list: manifest, protocol or published CSV; its boxes are replaced");
+  from->require_option(1);
+  app.add_option("--root", o.root, "folder the list's filenames are relative to (default: the list's)");
+  app.add_option("--dst", o.dst, "folder to write to")->required();
+  app.add_option("--out-size", o.out_size, "side of the crops in pixels; 0 keeps the size of the box")
+      ->check(CLI::Range(0, 8192))
+      ->capture_default_str();
+  app.add_option("--margin", o.margin, "crops are this many times as wide and high as the box")
+      ->check(CLI::Range(0.5, 4.0))
+      ->capture_default_str();
+  app.add_flag("--no-crops", o.no_crops, "boxes only");
+  app.add_option("--detector", o.detector, face_detector_names())->capture_default_str();
+  app.add_option("--select", o.select, "of several faces: the largest (as published), the surest, or only: a photograph with several is rejected")
+      ->check(CLI::IsMember({"largest", "surest", "only"}))
+      ->capture_default_str();
+  app.add_option("--no-face", o.no_face, "a photograph without a face: reject it, or full-frame: keep it without a box")
+      ->check(CLI::IsMember({"reject", "full-frame"}))
+      ->capture_default_str();
+  app.add_option("--ext", o.extensions, "extensions of images below --src")->expected(1, -1)->delimiter(',')->capture_default_str();
+  app.add_option("--csv-name", o.csv_name, "name of the box file in DST")->capture_default_str();
+  app.add_option("--max-megapixels", o.max_megapixels, "larger photographs are rejected")
+      ->check(CLI::Range(0.001, double(kMaxImagePixels) / 1e6))
+      ->capture_default_str();
+  app.add_option("-j,--workers", o.workers, "photographs at a time; -1: one per core")->check(CLI::Range(-1, 1024))->capture_default_str();
+  app.add_option("--device", o.device, "auto or cpu: these detectors compute on the CPU")->capture_default_str();
+  app.add_flag("--restart", o.restart, "forget what an earlier, unfinished start of another command did in DST");
+  if (!parse_words(app, argc, argv)) return false;
+
+  if (o.workers == 0) throw UsageError("--workers 0: expected at least 1, or -1 for one per core");
+  if (o.device != "auto" && o.device != "cpu")
+    throw UsageError(str("--device ", o.device, ": the detector ", o.detector, " computes on the CPU (auto or cpu)"));
+  if (o.csv_name.empty() || fs::path(o.csv_name).filename() != o.csv_name || !o.csv_name.ends_with(".csv") ||
+      o.csv_name == "manifest.csv" || o.csv_name == "rejects.csv")
+    throw UsageError(str("--csv-name '", o.csv_name, "': expected the name of a file that ends with .csv, other than manifest.csv and rejects.csv"));
+  if (!o.src.empty() && !o.root.empty()) throw UsageError("--root is for --manifest; with --src it is the folder itself");
+  return true;
+}
+
+// What is known of one photograph, in the form that the journal keeps.
+struct Found {
+  int orientation = 1, width = 0, height = 0;
+  std::int64_t faces = 0;  // detected
+  bool chosen = false;     // one of them: `face`, its box as published
+  Face face;
+
+  std::string text() const {
+    std::string s = str(kBegins, orientation, " ", width, " ", height, " ", faces);
+    if (!chosen) return s;
+    for (const float v : {face.score, face.box.x1, face.box.y1, face.box.x2, face.box.y2}) s += " " + format_number(v);
+    for (const Point& p : face.landmarks) s += str(" ", format_number(p.x), " ", format_number(p.y));
+    return s;
+  }
+  static Found parse(std::string_view text) {
+    std::vector<double> v;
+    text.remove_prefix(kBegins.size());
+    for (const char *at = text.data(), *end = at + text.size(); at < end;) {
+      const auto [next, error] = std::from_chars(at, end, v.emplace_back());
+      BF_CHECK(error == std::errc(), "a result of crop: '", text, "'");
+      at = next + 1;
+    }
+    BF_CHECK(v.size() == 4 || (v.size() >= 9 && v.size() % 2 == 1), "a result of crop: '", text, "'");
+    Found f{int(v[0]), int(v[1]), int(v[2]), std::int64_t(v[3]), v.size() > 4, {}};
+    if (!f.chosen) return f;
+    f.face = {{float(v[5]), float(v[6]), float(v[7]), float(v[8])}, float(v[4]), {}};
+    for (std::size_t i = 9; i < v.size(); i += 2) f.face.landmarks.push_back({float(v[i]), float(v[i + 1])});
+    return f;
+  }
+  static constexpr std::string_view kBegins = "photo ";
+};
+
+// Which rows are to be looked at, and where each one's crop goes.
+struct Inputs {
+  Manifest list;
+  fs::path root;
+  std::vector<std::size_t> rows;   // of `list`, those without a reject_reason
+  std::vector<std::string> crops;  // one a row, below DST
+  std::uint64_t fingerprint = 0;
+};
+
+bool lies_in(const fs::path& path, const fs::path& folder) {
+  const fs::path p = fs::weakly_canonical(path), f = fs::weakly_canonical(folder);
+  return std::mismatch(f.begin(), f.end(), p.begin(), p.end()).first == f.end();
+}
+
+Inputs read_inputs(const Options& o) {
+  Inputs in;
+  InputFingerprint fingerprint;
+  if (!o.src.empty()) {
+    in.root = o.src;
+    const FolderListing listing = list_folder(o.src, o.extensions, fs::exists(o.dst) ? fs::path(o.dst) : fs::path());
+    in.list = manifest_of_folder(o.src, listing, o.extensions);
+    if (listing.others) std::printf("%lld other files in %s are left alone\n", (long long)listing.others, o.src.c_str());
+  } else {
+    in.root = o.root.empty() ? fs::path(o.manifest).parent_path() : fs::path(o.root);
+    in.list = read_any_list(o.manifest, {}, {.keep_rejected = true});
+    fingerprint.add(file_digest(o.manifest));
+  }
+  if (lies_in(in.root.empty() ? "." : in.root, o.dst))
+    throw UsageError(str("--dst ", o.dst, " is the folder of the photographs or one above it: outputs would lie among them"));
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < in.list.records.size(); ++i) {
+    const Record& r = in.list.records[i];
+    if (!r.reject_reason.empty()) continue;
+    in.rows.push_back(i);
+    names.push_back(r.filename);
+    fingerprint.add_file(in.root / r.filename, r.filename);
+  }
+  in.crops = output_names(names, ".jpg");
+  in.fingerprint = fingerprint.value();
+  return in;
+}
+
+// One photograph: decode, detect, choose, cut out.
+class Cropper {
+ public:
+  Cropper(const Options& o, const Inputs& in, const FaceDetector& detector) : o_(o), in_(in), detector_(detector) {}
+
+  std::string operator()(std::int64_t input) const {
+    const std::string path = (in_.root / in_.list.records[in_.rows[std::size_t(input)]].filename).string();
+    Found found;
+    const Image photo = load(path, found);
+    found.width = photo.width, found.height = photo.height;
+    const std::vector<Face> faces = detector_.detect(photo);
+    found.faces = std::int64_t(faces.size());
+    if (const std::int64_t i = choose(faces); i >= 0) {
+      found.face = faces[std::size_t(i)];
+      found.face.box = published_box(found.face.box, photo.width, photo.height);
+      found.chosen = found.face.box.valid();
+    }
+    if (found.chosen && !o_.no_crops) write_crop(path, photo, found.face.box, fs::path(o_.dst) / in_.crops[std::size_t(input)]);
+    return found.text();
+  }
+
+ private:
+  Image load(const std::string& path, Found& found) const {
+    try {
+      const std::string file = read_image_file(path);
+      const Span<const std::uint8_t> bytes{reinterpret_cast<const std::uint8_t*>(file.data()), std::int64_t(file.size())};
+      Image photo = decode_image_bytes(bytes, path, std::int64_t(o_.max_megapixels * 1e6));
+      if (const auto header = images::read_header(bytes); header && header->format == images::Format::jpeg)
+        found.orientation = images::exif_orientation(bytes);
+      return photo;
+    } catch (const Error& e) {
+      throw Rejected(reason_of(e, path));
+    }
+  }
+  std::int64_t choose(const std::vector<Face>& faces) const {
+    if (o_.select == "only" && faces.size() > 1) return -1;
+    return o_.select == "surest" ? surest_face(faces) : largest_face(faces);
+  }
+  void write_crop(const std::string& path, const Image& photo, const Box& box, const fs::path& to) const {
+    std::error_code ignored;
+    if (fs::equivalent(path, to, ignored)) throw Error(to.string() + ": is the photograph itself; it is not overwritten");
+    fs::create_directories(to.parent_path(), ignored);
+    if (o_.out_size == 0)
+      return write_jpeg(to.string(), augmented_crop(photo, crop_rect(box, o_.margin, photo.width, photo.height), {}, {}), kJpegQuality);
+    Image crop = Image::uninitialized(o_.out_size, o_.out_size);
+    make_sample(photo, box, o_.margin, {}, {}, o_.out_size, o_.out_size, crop.pixels);
+    write_jpeg(to.string(), crop, kJpegQuality);
+  }
+
+  const Options& o_;
+  const Inputs& in_;
+  const FaceDetector& detector_;
+};
+
+// Further columns of a manifest by name: there already, or added.
+class Column {
+ public:
+  Column(Manifest& m, const char* name) {
+    const auto it = std::find(m.extra_columns.begin(), m.extra_columns.end(), name);
+    at_ = std::size_t(it - m.extra_columns.begin());
+    if (it == m.extra_columns.end()) m.extra_columns.emplace_back(name);
+  }
+  void set(Record& r, std::string value) const {
+    if (r.extra.size() <= at_) r.extra.resize(at_ + 1);
+    r.extra[at_] = std::move(value);
+  }
+
+ private:
+  std::size_t at_;
+};
+
+// The three lists, from the journal. How many photographs have an output.
+std::int64_t write_lists(const Options& o, Inputs& in, const WorkList& work) {
+  const fs::path dst = o.dst, manifest = dst / "manifest.csv", boxes = dst / o.csv_name, rejects = dst / "rejects.csv";
+  Manifest& m = in.list;
+  m.full_frame.clear();
+  const Column score(m, "detection_score"), faces(m, "faces"), orientation(m, "orientation"), width(m, "width"), height(m, "height"),
+      crop(m, "crop");
+  CsvWriter table(boxes, {"path", "x1", "y1", "x2", "y2"});
+  work.for_each([&](std::int64_t i, const WorkResult& result) {
+    Record& r = m.records[in.rows[std::size_t(i)]];
+    r.box = {}, r.landmarks.clear();
+    for (const Column& c : {score, faces, orientation, width, height, crop}) c.set(r, {});
+    if (result.rejected) {
+      r.reject_reason = result.text;
+      return;
+    }
+    const Found f = Found::parse(result.text);
+    faces.set(r, str(f.faces)), orientation.set(r, str(f.orientation)), width.set(r, str(f.width)), height.set(r, str(f.height));
+    if (!f.chosen) {
+      const std::string why = f.faces == 0  ? "no face found"
+                              : f.faces > 1 && o.select == "only" ? str(f.faces, " faces found, expected one")
+                                                                  : "the box of the face has no size";
+      if (o.no_face == "reject" || f.faces > 0)
+        r.reject_reason = why;
+      else
+        ++m.full_frame[why];
+      table.row({r.filename, "-1", "-1", "-1", "-1"});
+      return;
+    }
+    r.box = f.face.box, r.landmarks = f.face.landmarks;
+    score.set(r, format_number(f.face.score));
+    if (!o.no_crops) crop.set(r, in.crops[std::size_t(i)]);
+    table.row({r.filename, format_number(r.box.x1), format_number(r.box.y1), format_number(r.box.x2), format_number(r.box.y2)});
+  });
+  RejectList list(rejects);
+  for (const Record& r : m.records)
+    if (r.reject_reason.empty())
+      list.accept();
+    else
+      list.reject(r.filename, r.reject_reason);
+  for (const Manifest::Dropped& d : m.dropped) list.reject(d.filename, d.reason);
+  list.commit();
+  table.commit();
+  write_manifest(manifest, m);
+  std::fputs(list.summary().c_str(), stdout);
+  for (const auto& [reason, n] : m.full_frame) std::printf("full frame: %lld (%s)\n", (long long)n, reason.c_str());
+  std::printf("manifest   %s\nboxes      %s\nrejects    %s\n", manifest.c_str(), boxes.c_str(), rejects.c_str());
+  return list.outputs();
+}
+
+}  // namespace
+
+int run_crop(int argc, char** argv) {
+  Options o;
+  if (!parse(o, argc, argv)) return kExitOk;
+  const std::unique_ptr<FaceDetector> detector = [&] {
+    try {
+      return make_face_detector(o.detector);
+    } catch (const Error& e) {
+      throw UsageError(str("--detector: ", e.what()));
+    }
+  }();
+  Inputs in = read_inputs(o);
+  fs::create_directories(o.dst);
+  WorkList work({.journal = fs::path(o.dst) / "crop.journal",
+                 .command = str("crop ", fs::weakly_canonical(o.src.empty() ? o.manifest : o.src).string(), " --detector ", detector->identity(),
+                                " --select ", o.select, " --max-megapixels ", o.max_megapixels,
+                                o.no_crops ? std::string(" --no-crops") : str(" --out-size ", o.out_size, " --margin ", o.margin)),
+                 .inputs = std::int64_t(in.rows.size()),
+                 .fingerprint = in.fingerprint,
+                 .restart = o.restart});
+  std::printf("detector   %s\n%s: %zu photographs\n", detector->identity().c_str(), in.list.origin.c_str(), in.rows.size());
+  if (work.done()) std::printf("going on: %lld of %lld are done\n", (long long)work.done(), (long long)work.inputs());
+  std::fflush(stdout);
+
+  const StopSignals signals;
+  Progress progress(stderr);
+  const std::int64_t before = work.done();
+  const auto report = [&](std::int64_t done, std::int64_t rejected) {
+    progress.report(Progress::Count{.command = "crop", .done = done, .total = work.inputs(), .before = before, .rejected = rejected});
+  };
+  report(work.done(), work.rejected());
+  const bool finished = work.run({.workers = o.workers, .stop = [&] { return signals.stop_requested(); }, .report = report},
+                                 Cropper(o, in, *detector));
+  if (!finished) {
+    progress.line(str("stopped: ", work.done(), " of ", work.inputs(), " photographs are done; the same command goes on"));
+    return kExitInterrupted;
+  }
+  const std::int64_t outputs = write_lists(o, in, work);
+  work.remove();
+  if (outputs > 0) return kExitOk;
+  std::fflush(stdout);
+  std::fprintf(stderr, "bonafide crop: none of the photographs has an output\n");
+  return kExitDataCheck;
+}
+
+}  // namespace bonafide

@@ -1,0 +1,54 @@
+// tests/e2e/program.cpp
+#include "tests/e2e/program.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "engine/files.h"
+#include "tests/support/support.h"
+#include "tests/support/temp_folder.h"
+
+namespace bonafide::test {
+namespace fs = std::filesystem;
+
+Result bonafide_program(std::vector<std::string> words, const Interrupt& interrupt) {
+  const TempFolder scratch;
+  const fs::path out = scratch.path() / "out";
+  words.insert(words.begin(), std::string(BF_BINARY_DIR) + "/bin/bonafide");
+  std::vector<char*> argv;
+  for (auto& w : words) argv.push_back(w.data());
+  argv.push_back(nullptr);
+  const pid_t child = ::fork();
+  BF_CHECK(child >= 0, "fork");
+  if (child == 0) {
+    const int file = ::open(out.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    if (file >= 0 && ::dup2(file, 1) >= 0 && ::dup2(file, 2) >= 0) ::execv(argv[0], argv.data());
+    ::_exit(127);
+  }
+  int status = 0;
+  rusage usage{};
+  bool waiting = !interrupt.file.empty();
+  while (::wait4(child, &status, waiting ? WNOHANG : 0, &usage) == 0) {
+    std::error_code none;
+    if (const auto size = fs::file_size(interrupt.file, none); !none && size > interrupt.bytes) {
+      ::kill(child, interrupt.signal);
+      waiting = false;
+    } else {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  }
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out), usage.ru_maxrss};
+}
+
+void expect(const Result& r, int code, const std::string& part) {
+  CAPTURE(r.text);
+  CHECK(r.code == code);
+  CHECK(r.text.find(part) != std::string::npos);
+}
+
+}  // namespace bonafide::test

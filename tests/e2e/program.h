@@ -1,0 +1,30 @@
+// tests/e2e/program.h — the program as a user starts it: words in, exit code and text out; signals in the middle.
+#pragma once
+#include <signal.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace bonafide::test {
+
+struct Result {
+  int code = 0;      // 128 + the signal where one ended it
+  std::string text;  // stdout and stderr
+  long peak_kb = 0;  // of resident memory
+};
+
+// A signal as soon as `file` is there and longer than `bytes`. Without a file: none.
+struct Interrupt {
+  std::filesystem::path file;
+  std::uintmax_t bytes = 0;
+  int signal = SIGTERM;
+};
+
+// Runs `bonafide ...` and waits.
+Result bonafide_program(std::vector<std::string> words, const Interrupt& interrupt = {});
+
+// The exit code, and a part of what was said.
+void expect(const Result& result, int code, const std::string& part);
+
+}  // namespace bonafide::test
