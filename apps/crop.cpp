@@ -130,18 +130,17 @@ bool lies_in(const fs::path& path, const fs::path& folder) {
 Inputs read_inputs(const Options& o) {
   Inputs in;
   InputFingerprint fingerprint;
+  in.root = !o.src.empty() ? fs::path(o.src) : !o.root.empty() ? fs::path(o.root) : fs::path(o.manifest).parent_path();
+  if (lies_in(in.root.empty() ? "." : in.root, o.dst))
+    throw UsageError(str("--dst ", o.dst, " is the folder of the photographs or one above it: outputs would lie among them"));
   if (!o.src.empty()) {
-    in.root = o.src;
     const FolderListing listing = list_folder(o.src, o.extensions, fs::exists(o.dst) ? fs::path(o.dst) : fs::path());
     in.list = manifest_of_folder(o.src, listing, o.extensions);
     if (listing.others) std::printf("%lld other files in %s are left alone\n", (long long)listing.others, o.src.c_str());
   } else {
-    in.root = o.root.empty() ? fs::path(o.manifest).parent_path() : fs::path(o.root);
     in.list = read_any_list(o.manifest, {}, {.keep_rejected = true});
     fingerprint.add(file_digest(o.manifest));
   }
-  if (lies_in(in.root.empty() ? "." : in.root, o.dst))
-    throw UsageError(str("--dst ", o.dst, " is the folder of the photographs or one above it: outputs would lie among them"));
   std::vector<std::string> names;
   for (std::size_t i = 0; i < in.list.records.size(); ++i) {
     const Record& r = in.list.records[i];
