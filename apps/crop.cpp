@@ -24,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kJpegQuality = 95;  // as published
+constexpr const char* kNoFace = "no face found";
 
 struct Options {
   std::string src, manifest, root, dst, csv_name = "bboxes.csv", detector = "haar", select = "largest", no_face = "reject",
@@ -225,6 +226,14 @@ class Column {
   std::size_t at_;
 };
 
+// Why a photograph that was looked at is none of the outputs; empty where it is one.
+std::string objection(const Options& o, const Found& f) {
+  if (f.chosen) return {};
+  if (f.faces == 0) return o.no_face == "reject" ? kNoFace : "";
+  if (f.faces > 1 && o.select == "only") return str(f.faces, " faces found, expected one");
+  return "the box of the face has no size";
+}
+
 // The three lists, from the journal. How many photographs have an output.
 std::int64_t write_lists(const Options& o, Inputs& in, const WorkList& work) {
   const fs::path dst = o.dst, manifest = dst / "manifest.csv", boxes = dst / o.csv_name, rejects = dst / "rejects.csv";
@@ -237,20 +246,15 @@ std::int64_t write_lists(const Options& o, Inputs& in, const WorkList& work) {
     Record& r = m.records[in.rows[std::size_t(i)]];
     r.box = {}, r.landmarks.clear();
     for (const Column& c : {score, faces, orientation, width, height, crop}) c.set(r, {});
-    if (result.rejected) {
+    if (!result.text.starts_with(Found::kBegins)) {
       r.reject_reason = result.text;
       return;
     }
     const Found f = Found::parse(result.text);
     faces.set(r, str(f.faces)), orientation.set(r, str(f.orientation)), width.set(r, str(f.width)), height.set(r, str(f.height));
     if (!f.chosen) {
-      const std::string why = f.faces == 0  ? "no face found"
-                              : f.faces > 1 && o.select == "only" ? str(f.faces, " faces found, expected one")
-                                                                  : "the box of the face has no size";
-      if (o.no_face == "reject" || f.faces > 0)
-        r.reject_reason = why;
-      else
-        ++m.full_frame[why];
+      r.reject_reason = objection(o, f);
+      if (r.reject_reason.empty()) ++m.full_frame[kNoFace];
       table.row({r.filename, "-1", "-1", "-1", "-1"});
       return;
     }
@@ -291,7 +295,7 @@ int run_crop(int argc, char** argv) {
   fs::create_directories(o.dst);
   WorkList work({.journal = fs::path(o.dst) / "crop.journal",
                  .command = str("crop ", fs::weakly_canonical(o.src.empty() ? o.manifest : o.src).string(), " --detector ", detector->identity(),
-                                " --select ", o.select, " --max-megapixels ", o.max_megapixels,
+                                " --select ", o.select, " --no-face ", o.no_face, " --max-megapixels ", o.max_megapixels,
                                 o.no_crops ? std::string(" --no-crops") : str(" --out-size ", o.out_size, " --margin ", o.margin)),
                  .inputs = std::int64_t(in.rows.size()),
                  .fingerprint = in.fingerprint,
@@ -307,8 +311,12 @@ int run_crop(int argc, char** argv) {
     progress.report(Progress::Count{.command = "crop", .done = done, .total = work.inputs(), .before = before, .rejected = rejected});
   };
   report(work.done(), work.rejected());
+  // What was looked at and is no output counts as rejected from the start; its text stays, for the lists.
+  const auto finish = [&](std::int64_t, std::span<WorkResult> results) {
+    for (WorkResult& r : results) r.rejected = r.rejected || !objection(o, Found::parse(r.text)).empty();
+  };
   const bool finished = work.run({.workers = o.workers, .stop = [&] { return signals.stop_requested(); }, .report = report},
-                                 Cropper(o, in, *detector));
+                                 Cropper(o, in, *detector), finish);
   if (!finished) {
     progress.line(str("stopped: ", work.done(), " of ", work.inputs(), " photographs are done; the same command goes on"));
     return kExitInterrupted;

@@ -111,7 +111,7 @@ TEST_CASE("crop: a folder of everything that can be wrong: each file is an outpu
   const Result r = crop({"--src", src.string(), "--dst", dst.string(), "--out-size", "64", "--workers", "2"});
   expect(r, 0, "18 inputs: 8 outputs, 10 rejected\n  2  ");
   CHECK(r.text.find("1 other files in") != std::string::npos);
-  CHECK(r.text.find("[crop] 14/14 100%") != std::string::npos);
+  CHECK(r.text.find("[crop] 14/14 100%  6 rejected") != std::string::npos);
   const std::map<std::string, std::string> reasons{{"none.jpg", "no face found"},
                                                    {"large.jpg", "no face found"},
                                                    {"empty.jpg", "is empty (0 bytes)"},
