@@ -379,4 +379,40 @@ void write_manifest(const std::filesystem::path& path, const Manifest& manifest)
   csv.commit();
 }
 
+void write_published_csv(const std::filesystem::path& path, const Manifest& manifest) {
+  const auto any = [&](const auto& has) { return std::any_of(manifest.records.begin(), manifest.records.end(), has); };
+  const auto& extra = manifest.extra_columns;
+  const bool label = std::find(extra.begin(), extra.end(), "label") == extra.end();
+  const bool subject = any([](const Record& r) { return !r.subject.empty(); });
+  const bool domain = any([](const Record& r) { return !r.domain.empty(); });
+  const bool split = any([](const Record& r) { return !r.split.empty(); });
+  const bool box = any([](const Record& r) { return r.box.valid(); });
+  std::vector<std::string> header{"path", "label_original"};
+  header.insert(header.end(), extra.begin(), extra.end());
+  const std::pair<bool, const char*> optional[] = {{label, "label"}, {subject, "subject"}, {domain, "domain"}, {split, "split"}};
+  for (const auto& [there, name] : optional)
+    if (there) header.push_back(name);
+  header.insert(header.end(), {"max_live_sim", "paired_live_path"});
+  if (box) header.insert(header.end(), {"x1", "y1", "x2", "y2"});
+
+  CsvWriter csv(path, header);
+  for (const bool attacks : {false, true})
+    for (const Record& r : manifest.records) {
+      if (!r.reject_reason.empty() || !(attacks ? r.attack() && !r.pair_filename.empty() : r.genuine())) continue;
+      std::vector<std::string> row{r.filename, r.label->code()};
+      row.insert(row.end(), r.extra.begin(), r.extra.end());
+      row.resize(2 + extra.size());
+      if (label) row.push_back(attacks ? "1" : "0");
+      if (subject) row.push_back(r.subject);
+      if (domain) row.push_back(r.domain);
+      if (split) row.push_back(r.split);
+      row.push_back(std::isnan(r.pair_similarity) ? std::string() : format_number(r.pair_similarity));
+      row.push_back(r.pair_filename);
+      if (box)
+        for (const float corner : {r.box.x1, r.box.y1, r.box.x2, r.box.y2}) row.push_back(r.box.valid() ? format_number(corner) : "-1");
+      csv.row(row);
+    }
+  csv.commit();
+}
+
 }  // namespace bonafide

@@ -105,5 +105,10 @@ Manifest read_manifest(const std::filesystem::path& path, const ManifestOptions&
 // comma in its first line).
 Manifest read_any_list(const std::filesystem::path& path, const std::string& split = {}, const ManifestOptions& options = {});
 void write_manifest(const std::filesystem::path& path, const Manifest& manifest);
+// The published paired list, for read_published_csv() and the published program: all genuine records, then the attacks that
+// have a partner, each in list order; records with a reject_reason and attacks without a partner are left out. Columns path,
+// label_original, the further ones, label (0 or 1), subject, domain and split where any record has one, max_live_sim,
+// paired_live_path, and the box (-1 where there is none) where any record has one.
+void write_published_csv(const std::filesystem::path& path, const Manifest& manifest);
 
 }  // namespace bonafide

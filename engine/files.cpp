@@ -129,6 +129,18 @@ void AtomicFile::write(std::string_view bytes) {
     buffer_.append(bytes);
 }
 
+void AtomicFile::rewrite(std::int64_t at, std::string_view bytes) {
+  BF_CHECK(fd_ >= 0, path_.string(), " was already committed, or an earlier write failed");
+  if (temporary_.empty()) throw Error(path_.string() + ": expected a regular file");
+  flush();
+  const off_t end = ::lseek(fd_, 0, SEEK_CUR);
+  BF_CHECK(at >= 0 && at + std::int64_t(bytes.size()) <= end, "bytes ", at, " to ", at + std::int64_t(bytes.size()),
+           " of ", end);
+  if (::lseek(fd_, at, SEEK_SET) < 0) fail("write");
+  put(bytes);
+  if (::lseek(fd_, end, SEEK_SET) < 0) fail("write");
+}
+
 void AtomicFile::flush() {
   put(buffer_);
   buffer_.clear();

@@ -39,6 +39,8 @@ class AtomicFile {
 
   void write(std::string_view bytes);
   void write(const void* bytes, std::size_t n) { write({static_cast<const char*>(bytes), n}); }
+  // Replaces bytes that were written before (a header that counts what follows it). Not where writing is direct.
+  void rewrite(std::int64_t at, std::string_view bytes);
   void commit();  // flush, fsync (if at once), rename, fsync of the folder; nothing may be written afterwards
 
  private:

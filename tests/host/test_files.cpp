@@ -50,6 +50,24 @@ TEST_CASE("files: an abandoned file leaves the old one and nothing else") {
   CHECK(entries(dir.path()) == 1);
 }
 
+TEST_CASE("files: bytes written before are replaced, then writing goes on at the end") {
+  TempFolder dir;
+  const fs::path p = dir / "a";
+  AtomicFile f(p);
+  f.write("count:?? ");
+  f.write(std::string(100'000, 'x'));
+  f.rewrite(6, "42");
+  f.write("end");
+  test::expect_throw("bytes 100010 to 100014 of 100012", [&] { f.rewrite(100'010, "four"); });
+  test::expect_throw("bytes -1", [&] { f.rewrite(-1, "x"); });
+  f.commit();
+  CHECK(read_file(p) == "count:42 " + std::string(100'000, 'x') + "end");
+  test::expect_throw("already committed", [&] { f.rewrite(0, "x"); });
+  AtomicFile direct("/dev/null");
+  direct.write("x");
+  test::expect_throw("/dev/null: expected a regular file", [&] { direct.rewrite(0, "y"); });
+}
+
 TEST_CASE("files: a full disk is an error, the old file survives") {
   TempFolder dir;
   const fs::path p = dir / "model.bin";

@@ -1,0 +1,65 @@
+// data/match.h — which genuine face an attack is paired with: the nearest by cosine similarity of their embeddings.
+//
+// For each attack the nearest genuine face of its split (of its person, if asked) is found exactly (data/nearest.h; of
+// equals the first of the list). The pair is kept where the similarity reaches the threshold. That is the published rule;
+// identities are not looked at, so that "the same person" means no more than "very similar". What else can be asked for:
+//   mutual       kept only where the attack is also the nearest of its species to that genuine face
+//   top_k        the partner is the one of the k nearest, at or above the threshold, that has the fewest attacks so far
+//                (in list order; of equals the more similar): spreads the use of genuine faces
+//   class_pair   an attack that finds no partner is paired with a genuine face drawn for it, instead of being rejected
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/embedding_rows.h"
+#include "data/nearest.h"
+
+namespace bonafide {
+
+enum class MatchMode { nearest, mutual, top_k };
+const char* name_of(MatchMode);
+
+struct MatchSettings {
+  MatchMode mode = MatchMode::nearest;
+  std::int64_t k = 5;  // of top_k
+  double threshold = 0.84;
+  std::map<Label, double> species_threshold;
+  bool same_subject = false;  // only genuine faces of the attack's own person
+  bool class_partners = false;
+  std::uint64_t seed = 42;  // of the drawn partners
+};
+
+struct MatchOutcome {
+  enum Kind { genuine, pair, class_pair, rejected } kind = rejected;
+  std::int64_t partner = -1;           // record
+  double similarity = kNoSimilarity;   // to the partner; NaN where one of the two has no embedding
+  std::string reason;                  // rejected: why; class_pair: why there is no nearer partner
+  std::vector<Neighbour> neighbours;   // of an attack: the k nearest (1 but for top_k); `index` is a record
+
+  static constexpr double kNoSimilarity = std::numeric_limits<double>::quiet_NaN();
+  double nearest_similarity() const { return neighbours.empty() ? kNoSimilarity : neighbours[0].similarity; }
+  bool mutual = true;  // mutual: the nearest genuine face answers with this attack
+};
+
+struct Matching {
+  MatchSettings settings;
+  std::vector<MatchOutcome> outcomes;  // one for each record of the list
+  double threshold(const Label& species) const;
+};
+
+// Records with a reject_reason stay rejected for that reason, unless it is one that match or purge gave (it begins
+// "match: "): those are looked at afresh. Throws where no genuine face has an embedding.
+Matching match(Context&, const Manifest& list, const EmbeddingRows& embeddings, const MatchSettings& settings,
+               const std::function<void(double share)>& progress = {});
+
+// The list with partners, similarities and reasons of this matching in place of those it had; every record is still there.
+// Where partners are drawn, a further column `pair_kind` says "identity" or "class". embedding_row becomes that of `file_rows`.
+Manifest matched_list(const Manifest& list, const Matching& matching, const EmbeddingRows* file_rows = nullptr);
+
+// Why match rejects, in the column reject_reason.
+inline constexpr std::string_view kMatchReason = "match: ";
+
+}  // namespace bonafide

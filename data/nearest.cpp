@@ -1,0 +1,150 @@
+// data/nearest.cpp — see nearest.h.
+#include "data/nearest.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "engine/host_values.h"
+#include "engine/parallel.h"
+#include "layers/functional/linear.h"
+
+namespace bonafide {
+namespace {
+
+// What a query keeps while the blocks go by: everything that may still be among its k nearest.
+class Shortlist {
+ public:
+  // s[j] approximates the similarity of base row first + j within `slack` / 2.
+  void scan(const float* s, std::int64_t n, std::int64_t first, std::int64_t k, float slack) {
+    float top = s[0];
+#pragma omp simd reduction(max : top)
+    for (std::int64_t j = 1; j < n; ++j) top = s[j] > top ? s[j] : top;
+    if (k == 1) floor_ = std::max(floor_, top - slack);
+    if (top < floor_) return;
+    for (std::int64_t j = 0; j < n; ++j)
+      if (s[j] >= floor_) entries_.push_back({s[j], first + j});
+    if (std::int64_t(entries_.size()) > limit_) prune(k, slack);
+  }
+
+  // Leaves the indices that are left, ascending.
+  void finish(std::int64_t k, float slack, std::vector<std::int64_t>& indices) {
+    prune(k, slack);
+    indices.clear();
+    for (const Entry& e : entries_) indices.push_back(e.index);
+    std::sort(indices.begin(), indices.end());
+  }
+
+ private:
+  struct Entry {
+    float score;
+    std::int64_t index;
+  };
+  void prune(std::int64_t k, float slack) {
+    if (std::int64_t(entries_.size()) > k) {
+      const auto kth = entries_.begin() + (k - 1);
+      std::nth_element(entries_.begin(), kth, entries_.end(), [](const Entry& a, const Entry& b) { return a.score > b.score; });
+      floor_ = std::max(floor_, kth->score - slack);
+      std::erase_if(entries_, [&](const Entry& e) { return e.score < floor_; });
+    }
+    limit_ = 2 * std::int64_t(entries_.size()) + 64;
+  }
+
+  std::vector<Entry> entries_;
+  float floor_ = -std::numeric_limits<float>::infinity();
+  std::int64_t limit_ = 64;
+};
+
+// Rows [begin, begin + n) of the set, each of length 1 after rounding to f32.
+Tensor prepared(Context& ctx, const VectorSet& set, std::int64_t begin, std::int64_t n) {
+  std::vector<float> block(static_cast<std::size_t>(n * set.dimension));
+  parallel_ranges(n, 64, [&](std::int64_t from, std::int64_t to) {
+    for (std::int64_t i = from; i < to; ++i) {
+      float* v = block.data() + i * set.dimension;
+      set.copy(begin + i, v);
+      double squared = 0;
+      for (std::int64_t c = 0; c < set.dimension; ++c) squared += double(v[c]) * double(v[c]);
+      const double scale = 1 / std::sqrt(squared);
+      for (std::int64_t c = 0; c < set.dimension; ++c) v[c] = float(double(v[c]) * scale);
+    }
+  });
+  return Tensor::from_host(ctx, {n, set.dimension}, block, DType::f32, "embeddings");
+}
+
+}  // namespace
+
+double cosine(Span<const float> a, Span<const float> b) {
+  BF_CHECK(a.len == b.len, "vectors of ", a.len, " and ", b.len, " values");
+  double ab = 0, aa = 0, bb = 0;
+  for (std::int64_t i = 0; i < a.len; ++i) {
+    const double x = double(a.ptr[i]), y = double(b.ptr[i]);  // products of two floats are exact in f64
+    ab += x * y, aa += x * x, bb += y * y;
+  }
+  return std::min(1.0, ab / std::sqrt(aa * bb));
+}
+
+void VectorSet::copy(std::int64_t i, float* to) const {
+  std::memcpy(to, bytes.data() + std::size_t(rows[std::size_t(i)] * dimension) * 4, std::size_t(dimension) * 4);
+}
+
+std::vector<Neighbour> nearest(Context& ctx, const VectorSet& queries, const VectorSet& base, std::int64_t k,
+                               const NearestOptions& options) {
+  const std::int64_t d = base.dimension;
+  BF_CHECK(k > 0 && queries.dimension == d && d > 0, "k ", k, ", dimensions ", queries.dimension, " and ", d);
+  std::vector<Neighbour> all(static_cast<std::size_t>(queries.size() * k));
+  if (!queries.size() || !base.size()) return all;
+  const NoGrad no_grad(ctx);
+  const bool gpu = ctx.on_gpu();
+  const std::int64_t query_block = std::min(queries.size(), options.query_block > 0 ? options.query_block : gpu ? 8192 : 2048);
+  const std::int64_t base_block = std::min(base.size(), options.base_block > 0 ? options.base_block : gpu ? 8192 : 1024);
+  const std::int64_t base_blocks = ceil_div(base.size(), base_block);
+  const float slack = 2 * float(d + 8) * 0x1p-24f;
+
+  std::vector<Tensor> resident;
+  const bool keep = base.size() * d * 4 <= options.resident_bytes;
+  const auto base_at = [&](std::int64_t block) {
+    const std::int64_t first = block * base_block, n = std::min(base_block, base.size() - first);
+    if (!keep) return prepared(ctx, base, first, n);
+    if (std::int64_t(resident.size()) <= block) resident.push_back(prepared(ctx, base, first, n));
+    return resident[std::size_t(block)];
+  };
+
+  for (std::int64_t q0 = 0; q0 < queries.size(); q0 += query_block) {
+    const std::int64_t nq = std::min(query_block, queries.size() - q0);
+    const Tensor x = prepared(ctx, queries, q0, nq);
+    std::vector<Shortlist> lists(static_cast<std::size_t>(nq));
+    for (std::int64_t block = 0; block < base_blocks; ++block) {
+      const Tensor w = base_at(block);
+      const std::int64_t n = w.shape()[0];
+      const HostValues scores(fn::linear(x, w));
+      parallel_ranges(nq, 16, [&](std::int64_t from, std::int64_t to) {
+        for (std::int64_t i = from; i < to; ++i)
+          lists[std::size_t(i)].scan(scores.span().ptr + i * n, n, block * base_block, k, slack);
+      });
+      if (options.progress)
+        options.progress((double(q0) + double(nq) * double(block + 1) / double(base_blocks)) / double(queries.size()));
+    }
+    parallel_ranges(nq, 16, [&](std::int64_t from, std::int64_t to) {
+      std::vector<float> a(static_cast<std::size_t>(d)), b(a);
+      std::vector<std::int64_t> indices;
+      std::vector<Neighbour> found;
+      for (std::int64_t i = from; i < to; ++i) {
+        lists[std::size_t(i)].finish(k, slack, indices);
+        queries.copy(q0 + i, a.data());
+        found.clear();
+        for (const std::int64_t j : indices) {
+          base.copy(j, b.data());
+          found.push_back({j, cosine(a, b)});
+        }
+        std::stable_sort(found.begin(), found.end(),
+                         [](const Neighbour& l, const Neighbour& r) { return l.similarity > r.similarity; });
+        found.resize(std::size_t(k));
+        std::copy(found.begin(), found.end(), all.begin() + (q0 + i) * k);
+      }
+    });
+  }
+  return all;
+}
+
+}  // namespace bonafide

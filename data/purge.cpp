@@ -1,0 +1,171 @@
+// data/purge.cpp — see purge.h. Packed images (`bonafide pack`) will be a third kind of file here.
+#include "data/purge.h"
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "data/csv.h"
+#include "data/embeddings.h"
+#include "data/match.h"
+
+namespace bonafide {
+namespace {
+
+constexpr const char* kPartnerErased = "its partner was erased";
+
+// A list as text: what is not the person's stays as it was written.
+struct ListFile {
+  std::filesystem::path path;
+  bool published = false;
+  int filename = -1, subject = -1, partner = -1, similarity = -1, reject = -1, embedding = -1, attack_kind = -1;
+  std::vector<std::string> header;
+  std::vector<std::vector<std::string>> rows;
+  std::vector<int> lines;
+};
+
+std::string trimmed(const std::string& s) {
+  const std::size_t begin = s.find_first_not_of(" \t"), end = s.find_last_not_of(" \t");
+  return begin == s.npos ? "" : s.substr(begin, end - begin + 1);
+}
+
+ListFile read_list(const std::filesystem::path& path) {
+  CsvReader csv(path);
+  ListFile f;
+  f.path = path;
+  f.published = csv.find("filename") < 0 && csv.find("path") >= 0;
+  f.filename = csv.column(f.published ? "path" : "filename");
+  f.subject = csv.find("subject");
+  f.partner = csv.find(f.published ? "paired_live_path" : "pair_filename");
+  f.similarity = csv.find(f.published ? "max_live_sim" : "pair_similarity");
+  f.reject = csv.find("reject_reason"), f.embedding = csv.find("embedding_row"), f.attack_kind = csv.find("pair_kind");
+  f.header = csv.header();
+  while (csv.next()) {
+    csv.integer(f.embedding);  // throws where it is no number
+    f.rows.push_back(csv.row());
+    f.lines.push_back(csv.line());
+  }
+  return f;
+}
+
+struct Person {
+  std::set<std::string> subjects, seen, photographs;
+  bool look_at(const std::string& filename, const std::string& subject) {
+    if (!subjects.count(subject)) return false;
+    seen.insert(subject);
+    photographs.insert(filename);
+    return true;
+  }
+  bool has(const std::string& filename) const { return photographs.count(filename) > 0; }
+  // A photograph of the person is what the field says, or the tail of a path that it says.
+  bool mentioned(const std::string& field) const {
+    for (std::size_t at = 0;; ++at) {
+      if (has(field.substr(at))) return true;
+      if ((at = field.find('/', at)) == field.npos) return false;
+    }
+  }
+};
+
+// The list without the person. `rows`: new rows of the embeddings by filename, where embeddings are purged with it.
+std::string purged_list(ListFile& f, const Person& person, const std::unordered_map<std::string, std::int64_t>* rows,
+                        PurgeReport::File& report) {
+  std::string text = csv_line(f.header);
+  const auto set = [](std::vector<std::string>& row, int column, std::string value) {
+    if (column >= 0) row[std::size_t(column)] = std::move(value);
+  };
+  for (std::size_t i = 0; i < f.rows.size(); ++i) {
+    std::vector<std::string>& row = f.rows[i];
+    const std::string filename = trimmed(row[std::size_t(f.filename)]);
+    if (person.has(filename)) {
+      ++report.removed;
+      continue;
+    }
+    if (f.partner >= 0 && person.has(trimmed(row[std::size_t(f.partner)]))) {
+      ++report.pairs_lost;
+      set(row, f.partner, ""), set(row, f.similarity, ""), set(row, f.attack_kind, "");
+      if (f.reject >= 0 && trimmed(row[std::size_t(f.reject)]).empty()) set(row, f.reject, std::string(kMatchReason) + kPartnerErased);
+    }
+    if (rows && f.embedding >= 0 && !csv_missing(trimmed(row[std::size_t(f.embedding)]))) {
+      const auto it = rows->find(filename);
+      if (it == rows->end())
+        throw Error(str(f.path.string(), ":", f.lines[i], ": has an embedding_row, but the embeddings know no ", filename,
+                        ": this list and these embeddings do not belong together; nothing was changed"));
+      set(row, f.embedding, str(it->second));
+    }
+    for (const std::string& field : row) report.mentions += person.mentioned(field);
+    text += csv_line(row);
+  }
+  return text;
+}
+
+}  // namespace
+
+PurgeReport purge(const PurgePlan& plan) {
+  Person person{{plan.subjects.begin(), plan.subjects.end()}, {}, {}};
+  for (const std::string& s : plan.subjects)
+    if (trimmed(s).empty()) throw Error("a subject without a name: rows of unknown people are not erased");
+  // Rows that a file itself gives to the person. What knows most is replaced last: interrupted before that, the same call
+  // finds the person again.
+  struct Replacement {
+    std::int64_t known = 0;
+    std::function<void()> commit;
+  };
+  std::vector<Replacement> replacements;
+  std::unique_ptr<EmbeddingsFile> embeddings;
+  if (!plan.embeddings.empty()) {
+    embeddings = std::make_unique<EmbeddingsFile>(plan.embeddings);
+    replacements.emplace_back();
+    for (const EmbeddedFace& face : embeddings->faces()) replacements[0].known += person.look_at(face.filename, face.subject);
+  }
+  std::vector<ListFile> lists;
+  for (const auto& path : plan.lists) {
+    lists.push_back(read_list(path));
+    const ListFile& f = lists.back();
+    replacements.emplace_back();
+    if (f.subject >= 0)
+      for (const auto& row : f.rows)
+        replacements.back().known += person.look_at(trimmed(row[std::size_t(f.filename)]), trimmed(row[std::size_t(f.subject)]));
+  }
+  for (const std::string& s : person.subjects)
+    if (!person.seen.count(s)) throw Error(str("no row of subject '", s, "' in these files; nothing was changed"));
+
+  // Everything that can be wrong is found before the first file is replaced.
+  PurgeReport report;
+  std::unordered_map<std::string, std::int64_t> new_row;
+  std::optional<EmbeddingsWriter> writer;
+  if (embeddings) {
+    PurgeReport::File file{embeddings->name(), "embeddings", embeddings->rows(), 0, 0, 0};
+    if (!plan.dry_run) writer.emplace(plan.embeddings, embeddings->info());
+    std::vector<float> v(static_cast<std::size_t>(embeddings->dimension()));
+    for (std::int64_t i = 0; i < embeddings->rows(); ++i) {
+      const EmbeddedFace& face = embeddings->faces()[std::size_t(i)];
+      if (person.has(face.filename)) {
+        ++file.removed;
+        continue;
+      }
+      new_row.emplace(face.filename, std::int64_t(new_row.size()));
+      if (!writer) continue;
+      embeddings->read(i, v);
+      writer->append(face, v);
+    }
+    report.files.push_back(file);
+  }
+  std::vector<std::string> texts;
+  for (ListFile& f : lists) {
+    PurgeReport::File file{f.path.string(), f.published ? "list" : "manifest", std::int64_t(f.rows.size()), 0, 0, 0};
+    texts.push_back(purged_list(f, person, embeddings ? &new_row : nullptr, file));
+    report.files.push_back(file);
+  }
+  report.photographs.assign(person.photographs.begin(), person.photographs.end());
+  if (plan.dry_run) return report;
+  if (writer) replacements[0].commit = [&] { writer->commit(); };
+  for (std::size_t i = 0; i < lists.size(); ++i)
+    replacements[i + (writer ? 1 : 0)].commit = [&, i] { write_file_atomically(lists[i].path, texts[i]); };
+  std::stable_sort(replacements.begin(), replacements.end(), [](const auto& a, const auto& b) { return a.known < b.known; });
+  for (const Replacement& r : replacements) r.commit();
+  return report;
+}
+
+}  // namespace bonafide

@@ -1,0 +1,44 @@
+// data/purge.h — erases a person from what this program stores: embeddings with their index, manifests, published lists.
+//
+// A row is the person's where its subject is the given name, in any of the files; a photograph that is the person's in one file
+// is so in all. These rows are not in the new files. An attack on somebody else whose genuine partner is erased loses it: its
+// pair_filename and pair_similarity become empty, its reject_reason "match: its partner was erased" (the next `bonafide match`
+// looks at it afresh; a published list, which has no such column, just has no pair there any more). Rows of the embeddings move
+// up, and embedding_row follows them.
+//
+// Each file is written anew beside the old one and renamed: nothing of the person is in the new files, and no file is half
+// written. What is on the disk where the old files were, in backups, and the photographs themselves are not this program's to
+// erase. Interrupted between two files, the same call again finishes the work.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/base.h"
+
+namespace bonafide {
+
+struct PurgePlan {
+  std::vector<std::string> subjects;
+  std::filesystem::path embeddings;           // empty: none
+  std::vector<std::filesystem::path> lists;   // CSVs: manifests (filename, …) and all that have a column path
+  bool dry_run = false;                       // count, write nothing
+};
+
+struct PurgeReport {
+  struct File {
+    std::string name, kind;       // "embeddings", "manifest", "list"
+    std::int64_t rows = 0;        // before
+    std::int64_t removed = 0;
+    std::int64_t pairs_lost = 0;  // attacks that lost their partner
+    std::int64_t mentions = 0;    // of removed photographs in what is left (names in other columns): for people to look at
+  };
+  std::vector<File> files;                // in the order of the plan
+  std::vector<std::string> photographs;   // of the person, sorted: they are still where they were
+};
+
+// Throws, before anything is written, where a file cannot be read, where no file knows one of the subjects, and where an
+// embedding_row does not belong to the embeddings.
+PurgeReport purge(const PurgePlan& plan);
+
+}  // namespace bonafide
