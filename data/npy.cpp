@@ -163,8 +163,7 @@ NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& name) {
 
 NpyArray read_npy(const std::filesystem::path& path) { return parse_npy(map_file(path).bytes, path.string()); }
 
-void write_npy(const std::filesystem::path& path, const std::vector<std::int64_t>& shape, Span<const float> values,
-               Durable durable) {
+std::string npy_bytes(const std::vector<std::int64_t>& shape, Span<const float> values) {
   std::int64_t n = 1;
   std::string dims;
   for (std::size_t i = 0; i < shape.size(); ++i) {
@@ -179,13 +178,14 @@ void write_npy(const std::filesystem::path& path, const std::vector<std::int64_t
   header.back() = '\n';
   const auto length = std::uint16_t(header.size());
   BF_CHECK(length == header.size(), "a shape of ", shape.size(), " axes");
-  AtomicFile file(path, durable);
-  file.write(kMagic);
-  file.write("\x01\x00", 2);
-  file.write(&length, 2);
-  file.write(header);
-  file.write(values.ptr, std::size_t(values.len) * 4);
-  file.commit();
+  std::string bytes(kMagic);
+  bytes.append("\x01\x00", 2).append(reinterpret_cast<const char*>(&length), 2).append(header);
+  return bytes.append(reinterpret_cast<const char*>(values.ptr), std::size_t(values.len) * 4);
+}
+
+void write_npy(const std::filesystem::path& path, const std::vector<std::int64_t>& shape, Span<const float> values,
+               Durable durable) {
+  write_file_atomically(path, npy_bytes(shape, values), durable);
 }
 
 }  // namespace bonafide

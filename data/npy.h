@@ -23,6 +23,7 @@ NpyArray read_npy(const std::filesystem::path& path);
 NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& name);
 
 // '<f4', C order, version 1.0: the bytes that numpy.save writes.
+std::string npy_bytes(const std::vector<std::int64_t>& shape, Span<const float> values);
 void write_npy(const std::filesystem::path& path, const std::vector<std::int64_t>& shape, Span<const float> values,
                Durable durable = Durable::at_once);
 

