@@ -1,8 +1,8 @@
 // apps/crop.cpp — `bonafide crop`: where the face of every photograph is, as a manifest and as the published box file, and
 // optionally the faces cut out.
-#include <atomic>
 #include <charconv>
 #include <cstdio>
+#include <set>
 
 #include "apps/commands.h"
 #include "apps/common/command_line.h"
@@ -209,6 +209,14 @@ class Cropper {
   const FaceDetector& detector_;
 };
 
+// What an earlier start left half written when it was killed. (The journal's lock says that it is at work no more.)
+void clear_away(const Options& o, const Inputs& in) {
+  std::set<fs::path> folders{o.dst};
+  if (!o.no_crops)
+    for (const std::string& crop : in.crops) folders.insert((fs::path(o.dst) / crop).parent_path());
+  for (const fs::path& folder : folders) remove_abandoned_files(folder);
+}
+
 // Further columns of a manifest by name: there already, or added.
 class Column {
  public:
@@ -300,6 +308,7 @@ int run_crop(int argc, char** argv) {
                  .inputs = std::int64_t(in.rows.size()),
                  .fingerprint = in.fingerprint,
                  .restart = o.restart});
+  clear_away(o, in);
   std::printf("detector   %s\n%s: %zu photographs\n", detector->identity().c_str(), in.list.origin.c_str(), in.rows.size());
   if (work.done()) std::printf("going on: %lld of %lld are done\n", (long long)work.done(), (long long)work.inputs());
   std::fflush(stdout);

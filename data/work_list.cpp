@@ -331,8 +331,9 @@ void WorkList::open() {
 
 // Behind what counts. On a full disk the part that was written is taken back.
 void WorkList::write(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const ssize_t n = ::pwrite(fd_, text.data() + at, text.size() - at, end_ + std::int64_t(at));
+  std::int64_t at = end_;
+  while (!text.empty()) {
+    const ssize_t n = ::pwrite(fd_, text.data(), text.size(), at);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
       const int error = errno;
@@ -340,9 +341,10 @@ void WorkList::write(std::string_view text) {
       errno = error;
       fail(plan_.journal, "write");
     }
-    at += std::size_t(n);
+    text.remove_prefix(std::size_t(n));
+    at += n;
   }
-  end_ += std::int64_t(text.size());
+  end_ = at;
 }
 
 void WorkList::append(std::span<const WorkResult> results) {

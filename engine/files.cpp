@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -171,6 +172,29 @@ void AtomicFile::commit() {
     fail_with(path_, "write", error);
   }
   if (durable_ == Durable::at_once) sync_path(parent_of(path_));
+}
+
+void remove_abandoned_files(const fs::path& folder) {
+  const auto number = [](std::string_view& s) {  // takes one off the end
+    const std::size_t n = s.size() - std::min(s.size(), s.find_last_not_of("0123456789") + 1);
+    s.remove_suffix(n);
+    return n > 0;
+  };
+  const auto ending = [](std::string_view& s, std::string_view end) {
+    if (!s.ends_with(end)) return false;
+    s.remove_suffix(end.size());
+    return true;
+  };
+  std::error_code ignored;
+  std::vector<fs::path> abandoned;
+  for (const auto& e : fs::directory_iterator(folder, ignored)) {
+    const std::string name = e.path().filename().string();
+    std::string_view s = name;
+    if (s.starts_with('.') && ending(s, ".tmp") && number(s) && ending(s, "-") && number(s) && ending(s, ".") && s.size() > 1 &&
+        e.is_regular_file(ignored))
+      abandoned.push_back(e.path());
+  }
+  for (const fs::path& file : abandoned) fs::remove(file, ignored);
 }
 
 void write_file_atomically(const fs::path& path, std::string_view bytes, Durable durable) {

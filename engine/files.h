@@ -54,6 +54,10 @@ class AtomicFile {
   Durable durable_;
 };
 
+// Deletes what AtomicFile left in `folder` (not below it) when its process was killed: hidden files with its temporary names.
+// To be called only while nobody writes there. Nothing happens where there is no such folder.
+void remove_abandoned_files(const std::filesystem::path& folder);
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes,
                            Durable durable = Durable::at_once);
 

@@ -68,6 +68,26 @@ TEST_CASE("files: bytes written before are replaced, then writing goes on at the
   test::expect_throw("/dev/null: expected a regular file", [&] { direct.rewrite(0, "y"); });
 }
 
+TEST_CASE("files: what a killed process left behind can be cleared away, and nothing else") {
+  TempFolder dir;
+  const std::vector<std::string> kept = {"a.txt", ".a.tmp", ".a.txt.12.tmp", ".a.txt.12-x.tmp", "a.txt.12-0.tmp", ".12-0.tmp", ".a.txt.-0.tmp", ".a.12-0.tmp.txt"};
+  for (const std::string& name : kept) dir.file(name, "");
+  dir.file(".a.txt.12-0.tmp", ""), dir.file(".b, c.7-31.tmp", "");
+  fs::create_directories(dir / ".d.1-0.tmp/deep");
+  dir.file(".d.1-0.tmp/.a.txt.12-0.tmp", "");
+  remove_abandoned_files(dir.path());
+  CHECK(entries(dir.path()) == kept.size() + 1);
+  for (const std::string& name : kept) CHECK_MESSAGE(fs::exists(dir / name), name);
+  CHECK(fs::exists(dir / ".d.1-0.tmp/.a.txt.12-0.tmp"));
+  remove_abandoned_files(dir / "nowhere");
+  // It knows the names that AtomicFile takes.
+  AtomicFile half(dir / "half.txt");
+  half.write("half");
+  CHECK(entries(dir.path()) == kept.size() + 2);
+  remove_abandoned_files(dir.path());
+  CHECK(entries(dir.path()) == kept.size() + 1);
+}
+
 TEST_CASE("files: a full disk is an error, the old file survives") {
   TempFolder dir;
   const fs::path p = dir / "model.bin";

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -274,21 +275,30 @@ TEST_CASE("work list: a second step sees whole groups in order, and only new one
 }
 
 TEST_CASE("work list: killed in the middle, again and again, it ends with the same journal") {
-  const TempFolder folder;
-  const WorkPlan plan = plan_in(folder, 300);
   const auto work = [](std::int64_t i) {
     std::this_thread::sleep_for(std::chrono::microseconds(200));
     return answer(i);
   };
+  constexpr const char* kChild = "BF_TEST_JOURNAL";
+  if (const char* journal = std::getenv(kChild)) {  // this process is to be killed
+    WorkPlan plan = plan_in(TempFolder(), 300);
+    plan.journal = journal;
+    WorkList(plan).run({.workers = 2}, work);
+    ::_exit(0);
+  }
+  const TempFolder folder;
+  const WorkPlan plan = plan_in(folder, 300);
   std::int64_t last = -1;
   int kills = 0;
   for (; kills < 4; ++kills) {
+    ::setenv(kChild, plan.journal.c_str(), 1);
     const pid_t child = ::fork();
-    if (child == 0) {
-      WorkList list(plan);
-      list.run({.workers = 2}, work);
-      ::_exit(0);
+    if (child == 0) {  // a program of its own: threads that are here do not live on in a copy
+      (void)!std::freopen("/dev/null", "w", stdout);
+      ::execl("/proc/self/exe", "test_host", "-tc=work list: killed in the middle*", nullptr);
+      ::_exit(1);
     }
+    ::unsetenv(kChild);
     // As soon as it has written something new.
     const auto size = [&] {
       std::error_code none;

@@ -41,7 +41,7 @@ def matches(file, name):
 def tier_of(file):
     if file.startswith(("kernels/emulator/", "engine/staging.", "engine/context.")) or file.endswith(".simt.h"):
         return "emulated"
-    return "images" if file.startswith("data/images/") else "host"
+    return "images" if file.startswith(("data/images/", "data/faces/")) else "host"
 
 
 def stages(file):
