@@ -1,7 +1,7 @@
 // apps/match.cpp — `bonafide match`: pairs every attack with the genuine face nearest to it, and says what that does to the data.
 #include <omp.h>
 
-#include <chrono>
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -60,11 +60,12 @@ std::optional<Options> parse(int argc, char** argv) {
   app.add_option("--retention-thr", o.report.thresholds, "thresholds to count retention at")->delimiter(',')->capture_default_str()->check(CLI::Range(-1.0, 1.0));
   app.add_option("--near-duplicate", o.report.near_duplicate, "similarity from which a pair is reported as near-duplicate")
       ->capture_default_str()->check(CLI::Range(-1.0, 1.0));
-  app.add_option("--workers", o.workers, "threads; -1: one per core")->capture_default_str()->check(CLI::Range(-1, 1024));
+  app.add_option("-j,--workers", o.workers, "threads; -1: one per core")->capture_default_str()->check(CLI::Range(-1, 1024));
   app.add_option("--device", o.device, "auto takes a usable GPU, else the CPU")->capture_default_str()->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   app.add_option("--gpus", o.gpus, "number of the GPU to use, from 0");
   if (!parse_words(app, argc, argv)) return std::nullopt;
 
+  if (o.workers == 0) throw UsageError("--workers 0: expected at least 1, or -1 for one per core");
   o.match.mode = o.mode == "mutual" ? MatchMode::mutual : o.mode == "top-k" ? MatchMode::top_k : MatchMode::nearest;
   o.match.class_partners = o.unmatched == "class-partner";
   for (const std::string& word : o.species_thresholds) {
@@ -92,31 +93,6 @@ Manifest read_list(const Options& o) {
   return o.split.empty() ? std::move(m) : m.only_split(o.split);
 }
 
-// "matching 37%  left 0:00:41": one updating line on a terminal, a line every ten seconds elsewhere.
-class MatchProgress {
- public:
-  explicit MatchProgress(std::string what) : what_(std::move(what)), terminal_(Terminal::of(stderr)) {}
-  ~MatchProgress() {
-    if (drawn_) std::fputs("\r\x1b[K", stderr);
-  }
-  void operator()(double share) {
-    const double now = seconds();
-    if (now - shown_ < (terminal_.updating ? 0.1 : 10)) return;
-    shown_ = now;
-    const std::string left = duration_text((now - begin_) * (1 - share) / std::max(share, 1e-9));
-    std::fprintf(stderr, terminal_.updating ? "\r%s %d%%  left %s\x1b[K" : "%s %d%%  left %s\n", what_.c_str(), int(100 * share), left.c_str());
-    std::fflush(stderr);
-    drawn_ = terminal_.updating;
-  }
-
- private:
-  static double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-  std::string what_;
-  Terminal terminal_;
-  double begin_ = seconds(), shown_ = begin_;
-  bool drawn_ = false;
-};
-
 }  // namespace
 
 int run_match(int argc, char** argv) {
@@ -140,8 +116,13 @@ int run_match(int argc, char** argv) {
   }
   std::fprintf(stderr, "device %s\n", device.words.c_str());
   Context ctx(device.device);
-  MatchProgress progress(o.progress_desc);
-  const Matching matching = match(ctx, list, embeddings, o.match, [&](double share) { progress(share); });
+  Progress progress(stderr);
+  const std::int64_t attacks = std::count_if(list.records.begin(), list.records.end(), [](const Record& r) { return r.attack(); });
+  const auto report_share = [&](double share) {
+    progress.report(Progress::Count{.command = o.progress_desc, .done = std::int64_t(share * double(attacks)), .total = attacks, .rejected = -1});
+  };
+  report_share(0);
+  const Matching matching = match(ctx, list, embeddings, o.match, report_share);
 
   const MatchReport report = make_match_report(list, matching, o.report);
   write_match_report(o.report_dir, list, matching, report, provenance);

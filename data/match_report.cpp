@@ -27,11 +27,6 @@ double median(std::vector<double> v) {
   return v.size() % 2 ? v[half] : (v[half - 1] + v[half]) / 2;
 }
 
-// An attack that this matching had to decide about.
-bool decided(const Record& r) {
-  return r.attack() && (r.reject_reason.empty() || r.reject_reason.starts_with(kMatchReason));
-}
-
 std::string number(double v) { return std::isnan(v) ? std::string() : format_number(v); }
 
 const char* kind_of(const MatchOutcome& o) {
@@ -83,7 +78,7 @@ MatchReport make_match_report(const Manifest& list, const Matching& matching, co
       case MatchOutcome::class_pair: ++report.class_pairs; break;
       case MatchOutcome::rejected: ++report.rejected, ++report.reasons[o.reason]; break;
     }
-    if (!decided(r)) continue;
+    if (!r.attack()) continue;
     auto& [s, similarities] = species[{r.split, *r.label}];
     s.split = r.split, s.species = *r.label, s.threshold = matching.threshold(*r.label);
     s.kept_at.resize(report.thresholds.size());
@@ -221,7 +216,7 @@ void write_match_report(const std::filesystem::path& folder, const Manifest& lis
     const MatchOutcome& o = matching.outcomes[i];
     if (o.kind == MatchOutcome::genuine) reuse.row({rec.filename, rec.subject, rec.split, str(r.uses[i])});
     if (o.kind == MatchOutcome::rejected) rejects.row({rec.filename, o.reason});
-    if (!decided(rec)) continue;
+    if (!rec.attack()) continue;
     const std::string nearest = o.neighbours.empty() ? "" : filename(o.neighbours[0].index);
     attacks.row({rec.filename, rec.label->code(), rec.split, kind_of(o), o.partner < 0 ? "" : filename(o.partner), number(o.similarity), nearest,
                  number(o.nearest_similarity()), o.reason});

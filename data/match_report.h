@@ -18,7 +18,7 @@ struct MatchReportSettings {
 struct SpeciesMatch {
   std::string split;
   Label species;
-  std::int64_t attacks = 0;      // in the list, but for those that were rejected before
+  std::int64_t attacks = 0;      // in the list, also those that came rejected
   std::int64_t compared = 0;     // had an embedding, and genuine faces to compare it with
   std::int64_t pairs = 0, class_pairs = 0, rejected = 0;  // attacks is their sum
   std::int64_t near_duplicates = 0;
@@ -36,7 +36,7 @@ struct MatchReport {
   std::int64_t records = 0, genuine = 0, pairs = 0, class_pairs = 0, rejected = 0;  // records is the sum of the others
   std::vector<double> thresholds;
   double near_duplicate = 0;
-  std::vector<SpeciesMatch> species;           // by split, then code; none for a species that was rejected before
+  std::vector<SpeciesMatch> species;           // by split, then code
   std::map<std::string, std::int64_t> reasons;  // of the rejected
   std::vector<std::int64_t> uses;              // of each record: attacks paired with it (without class pairs)
   std::int64_t genuine_used = 0, most_uses = 0;

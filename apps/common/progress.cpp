@@ -90,9 +90,10 @@ void Progress::report(const Count& c) {
   if (!due(now, last)) return;
   const double seconds = now - first_count_, here = double(c.done - c.before);
   const double speed = seconds > 0 ? here / seconds : 0;
-  show(printed("[%.*s] %lld/%lld %d%%  %lld rejected  %.*f img/s  left %s", int(c.command.size()), c.command.data(),
-               (long long)c.done, (long long)c.total, int(c.total ? 100 * c.done / c.total : 100), (long long)c.rejected,
-               speed < 10 ? 1 : 0, speed, duration_text(last ? 0 : double(c.total - c.done) / speed).c_str()),
+  const auto rejected = c.rejected < 0 ? std::string() : printed("  %lld rejected", (long long)c.rejected);
+  show(printed("[%.*s] %lld/%lld %d%%%s  %.*f img/s  left %s", int(c.command.size()), c.command.data(), (long long)c.done,
+               (long long)c.total, int(c.total ? 100 * c.done / c.total : 100), rejected.c_str(), speed < 10 ? 1 : 0, speed,
+               duration_text(last ? 0 : double(c.total - c.done) / speed).c_str()),
        last);
 }
 

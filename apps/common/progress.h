@@ -47,7 +47,7 @@ class Progress {
     std::string_view command;            // "crop"
     std::int64_t done = 0, total = 0;    // inputs
     std::int64_t before = 0;             // of those done: by an earlier start of the command
-    std::int64_t rejected = 0;
+    std::int64_t rejected = 0;           // -1: not known yet, not shown
   };
   // "[crop] 412/1240 33%  7 rejected  81 img/s  left 0:00:10", as often as a step is shown. Speed is that of this start as a
   // whole, from the first call on: call it once before the work begins.

@@ -1,15 +1,11 @@
 // tests/e2e/test_prepare.cpp — match, join and purge as a user meets them: the published options, exit codes, files, messages.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cstdio>
 #include <filesystem>
 
-#include "apps/commands.h"
 #include "data/csv.h"
 #include "data/embeddings.h"
 #include "data/manifest.h"
 #include "data/npy.h"
+#include "tests/e2e/program.h"
 #include "tests/support/lists.h"
 #include "tests/support/support.h"
 #include "tests/support/temp_folder.h"
@@ -19,33 +15,6 @@ using namespace bonafide::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Result {
-  int code = 0;
-  std::string text;  // stdout and stderr
-};
-
-// `bonafide ...`, in this process.
-Result bonafide_words(std::vector<std::string> words) {
-  const TempFolder scratch;
-  words.insert(words.begin(), "bonafide");
-  std::vector<char*> argv;
-  for (auto& w : words) argv.push_back(w.data());
-  std::fflush(stdout), std::fflush(stderr);
-  const int out = ::dup(1), err = ::dup(2), file = ::open((scratch / "out").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
-  BF_CHECK(out >= 0 && err >= 0 && file >= 0 && ::dup2(file, 1) == 1 && ::dup2(file, 2) == 2, "no file for the output");
-  const int code = run_program(int(argv.size()), argv.data());
-  std::fflush(stdout), std::fflush(stderr);
-  ::dup2(out, 1), ::dup2(err, 2);
-  for (const int fd : {out, err, file}) ::close(fd);
-  return {code, read_file(scratch / "out")};
-}
-
-void expect(const Result& r, int code, const std::string& part) {
-  CAPTURE(r.text);
-  CHECK(r.code == code);
-  CHECK(r.text.find(part) != std::string::npos);
-}
 
 // Three people; a mirrored tree of embeddings; one face that was not found; a print that resembles nobody much.
 struct Faces {
@@ -91,7 +60,7 @@ struct Faces {
 
 TEST_CASE("prepare: match takes the published options, writes the published list, and refuses to lose a species") {
   const Faces f;
-  const Result lost = bonafide_words(f.published("0.75"));
+  const Result lost = bonafide_program(f.published("0.75"));
   expect(lost, 3, "no sample of print is left. No list was written");
   CHECK(!fs::exists(f.root / "out.csv"));
   CHECK(fs::exists(f.root / "out_report" / "match.json"));
@@ -99,7 +68,7 @@ TEST_CASE("prepare: match takes the published options, writes the published list
   CHECK(read_file(f.root / "out_report" / "rejects.csv") ==
         "filename,reason\nData-train/3.png,match: no embedding (no .npy of this name)\nData-train/6.png,match: the nearest genuine face is below the threshold 0.75\n");
 
-  const Result r = bonafide_words(f.published("0.75", {"--allow-lost-species"}));
+  const Result r = bonafide_program(f.published("0.75", {"--allow-lost-species"}));
   expect(r, 0, "warning: no sample of print is left");
   expect(r, 0, "paired list");
   const std::string text = read_file(f.root / "out.csv");
@@ -112,17 +81,17 @@ TEST_CASE("prepare: match takes the published options, writes the published list
   CHECK(m.records[3].pair_filename == "Data-train/2, \"é\".png");
 
   // A lower threshold for one species; a stranger for the rest.
-  expect(bonafide_words(f.published("0.9", {"--sim-thr-species", "print=0.5,2_0_1=0.75"})), 0, "3 pairs + 0 class pairs + 1 rejected");
-  expect(bonafide_words(f.published("0.9", {"--unmatched", "class-partner"})), 0, "1 pairs + 2 class pairs + 1 rejected");
+  expect(bonafide_program(f.published("0.9", {"--sim-thr-species", "print=0.5,2_0_1=0.75"})), 0, "3 pairs + 0 class pairs + 1 rejected");
+  expect(bonafide_program(f.published("0.9", {"--unmatched", "class-partner"})), 0, "1 pairs + 2 class pairs + 1 rejected");
   CHECK(read_published_csv(f.root / "out.csv").records.size() == 5);
 }
 
 TEST_CASE("prepare: match with the packed file gives the same pairs, whatever the threads; the manifest keeps every row") {
   const Faces f;
-  expect(bonafide_words(f.published("0.5")), 0, "out.csv (2 genuine, 3 pairs)");
-  expect(bonafide_words(f.ours({"--sim-thr", "0.5", "--workers", "1"})), 0, "out_m.csv (6 rows)");
+  expect(bonafide_program(f.published("0.5")), 0, "out.csv (2 genuine, 3 pairs)");
+  expect(bonafide_program(f.ours({"--sim-thr", "0.5", "--workers", "1"})), 0, "out_m.csv (6 rows)");
   const std::string one = read_file(f.root / "out_m.csv");
-  expect(bonafide_words(f.ours({"--sim-thr", "0.5", "--workers", "8"})), 0, "out_m.csv (6 rows)");
+  expect(bonafide_program(f.ours({"--sim-thr", "0.5", "--workers", "8"})), 0, "out_m.csv (6 rows)");
   CHECK(read_file(f.root / "out_m.csv") == one);
   const Manifest m = read_manifest(f.root / "out_m.csv", {.keep_rejected = true}), p = read_published_csv(f.root / "out.csv");
   REQUIRE(m.records.size() == 6);
@@ -133,37 +102,37 @@ TEST_CASE("prepare: match with the packed file gives the same pairs, whatever th
   }
   CHECK(m.records[2].reject_reason == "match: no embedding");
   // Its own output is a list to match again.
-  expect(bonafide_words({"match", "--manifest", (f.root / "out_m.csv").string(), "--embeddings", f.packed.string(), "--output-manifest",
+  expect(bonafide_program({"match", "--manifest", (f.root / "out_m.csv").string(), "--embeddings", f.packed.string(), "--output-manifest",
                          (f.root / "again.csv").string(), "--sim-thr", "0.5"}), 0, "again.csv (6 rows)");
   CHECK(read_file(f.root / "again.csv") == one);
-  expect(bonafide_words(f.ours({"--same-subject", "--sim-thr", "0.5", "--allow-lost-species"})), 0, "2 pairs");
-  expect(bonafide_words(f.ours({"--mode", "mutual", "--sim-thr", "0.5"})), 0, "3 pairs");
-  expect(bonafide_words(f.ours({"--mode", "top-k", "--top-k", "2", "--sim-thr", "0.5", "--report-dir", (f.root / "r").string()})), 0, "3 pairs");
+  expect(bonafide_program(f.ours({"--same-subject", "--sim-thr", "0.5", "--allow-lost-species"})), 0, "2 pairs");
+  expect(bonafide_program(f.ours({"--mode", "mutual", "--sim-thr", "0.5"})), 0, "3 pairs");
+  expect(bonafide_program(f.ours({"--mode", "top-k", "--top-k", "2", "--sim-thr", "0.5", "--report-dir", (f.root / "r").string()})), 0, "3 pairs");
   CHECK(fs::exists(f.root / "r" / "neighbours.csv"));
 }
 
 TEST_CASE("prepare: match says what is wrong with its options and files") {
   const Faces f;
-  expect(bonafide_words({"match", "--manifest", f.manifest.string()}), 2, "--embeddings");
-  expect(bonafide_words(f.ours({"--sim-thr", "1.5"})), 2, "1.5");
-  expect(bonafide_words(f.ours({"--sim-thr-species", "print"})), 2, "--sim-thr-species print: expected species=similarity such as print=0.7");
-  expect(bonafide_words(f.ours({"--sim-thr-species", "genuine=0.5"})), 2, "expected species=similarity");
-  expect(bonafide_words(f.ours({"--sim-thr-species", "print=2"})), 2, "expected species=similarity");
-  expect(bonafide_words(f.ours({"--sim-thr-species", "print=0.7,1_0_0=0.8"})), 2, "print twice");
-  expect(bonafide_words(f.ours({"--split", "val"})), 1, "no rows of split 'val'");
-  expect(bonafide_words(f.ours({"--device", "cuda"})), 2, "");
+  expect(bonafide_program({"match", "--manifest", f.manifest.string()}), 2, "--embeddings");
+  expect(bonafide_program(f.ours({"--sim-thr", "1.5"})), 2, "1.5");
+  expect(bonafide_program(f.ours({"--sim-thr-species", "print"})), 2, "--sim-thr-species print: expected species=similarity such as print=0.7");
+  expect(bonafide_program(f.ours({"--sim-thr-species", "genuine=0.5"})), 2, "expected species=similarity");
+  expect(bonafide_program(f.ours({"--sim-thr-species", "print=2"})), 2, "expected species=similarity");
+  expect(bonafide_program(f.ours({"--sim-thr-species", "print=0.7,1_0_0=0.8"})), 2, "print twice");
+  expect(bonafide_program(f.ours({"--split", "val"})), 1, "no rows of split 'val'");
+  expect(bonafide_program(f.ours({"--device", "cuda"})), 2, "");
   const std::string whole = read_file(f.packed);
   write_file_atomically(f.packed, whole.substr(0, whole.size() - 3));
-  expect(bonafide_words(f.ours()), 1, "truncated file?");
+  expect(bonafide_program(f.ours()), 1, "truncated file?");
   std::string nan = whole;
   nan.replace(whole.find("filename,subject") - 4, 4, "\xff\xff\xff\x7f");  // the last value of the last row
   write_file_atomically(f.packed, nan);
-  expect(bonafide_words(f.ours()), 1, "e.safetensors: row 4 (Data-train/6.png): the embedding holds a value that is not finite");
+  expect(bonafide_program(f.ours()), 1, "e.safetensors: row 4 (Data-train/6.png): the embedding holds a value that is not finite");
   CHECK(!fs::exists(f.root / "out_m.csv"));
   // Two photographs, one .npy: neither gets it.
   fs::rename(f.npy / "Data-train" / "4.npy", f.npy / "4.npy");
   write_file_atomically(f.list, read_file(f.list) + "Data-val/4.png,2_0_1,x\n");
-  expect(bonafide_words(f.published("0.5", {"--allow-lost-species"})), 0, "rejected: 2 (match: ambiguous: another photograph has the same .npy)");
+  expect(bonafide_program(f.published("0.5", {"--allow-lost-species"})), 0, "rejected: 2 (match: ambiguous: another photograph has the same .npy)");
 }
 
 TEST_CASE("prepare: join takes the published options; every row is accounted for") {
@@ -175,7 +144,7 @@ TEST_CASE("prepare: join takes the published options; every row is accounted for
   dir.file("val_b.csv", "path,x1,y1,x2,y2\n1.png,-1,-1,-1,-1\n");
   dir.file("test.txt", "Data-test/1.png\n");
   dir.file("test_b.csv", "path,x1,y1,x2,y2\n1.png,5,6,7,8\n");
-  const Result r = bonafide_words({"join", "--train-df", path("train.csv"), "--val-df", path("val.txt"), "--test-df", path("test.txt"),
+  const Result r = bonafide_program({"join", "--train-df", path("train.csv"), "--val-df", path("val.txt"), "--test-df", path("test.txt"),
                                    "--train-bboxes", path("train_b.csv"), "--val-bboxes", path("val_b.csv"), "--test-bboxes", path("test_b.csv"),
                                    "--output-train-csv", path("train_out.csv"), "--output-val-csv", path("val_out.csv"), "--output-test-csv", path("test_out.csv")});
   expect(r, 0, "2 rows = 1 with a box + 0 without a face + 1 not in the box file");
@@ -186,9 +155,9 @@ TEST_CASE("prepare: join takes the published options; every row is accounted for
   CHECK(read_box_csv(dir / "test_out.csv").boxes.at("Data-test/1.png").box.x1 == 5);
   CHECK(!read_box_csv(dir / "val_out.csv").boxes.at("Data-val/1.png").box.valid());
 
-  expect(bonafide_words({"join", "--train-df", path("train.csv"), "--train-bboxes", path("train_b.csv")}), 2, "nothing to write");
-  expect(bonafide_words({"join", "--train-df", path("train.csv"), "--output-train-csv", path("x.csv")}), 2, "--output-train-csv needs --train-df and --train-bboxes");
-  expect(bonafide_words({"join", "--train-df", path("train.csv"), "--train-bboxes", path("none.csv"), "--output-train-csv", path("x.csv")}), 1, "none.csv: cannot read");
+  expect(bonafide_program({"join", "--train-df", path("train.csv"), "--train-bboxes", path("train_b.csv")}), 2, "nothing to write");
+  expect(bonafide_program({"join", "--train-df", path("train.csv"), "--output-train-csv", path("x.csv")}), 2, "--output-train-csv needs --train-df and --train-bboxes");
+  expect(bonafide_program({"join", "--train-df", path("train.csv"), "--train-bboxes", path("none.csv"), "--output-train-csv", path("x.csv")}), 1, "none.csv: cannot read");
 }
 
 TEST_CASE("prepare: purge erases a person, and what is left can be matched") {
@@ -199,14 +168,14 @@ TEST_CASE("prepare: purge erases a person, and what is left can be matched") {
     return w;
   };
   const std::string before = read_file(f.packed);
-  expect(bonafide_words(words({"--subject", "ben", "--dry-run"})), 0, "2 of 6 rows would go");
+  expect(bonafide_program(words({"--subject", "ben", "--dry-run"})), 0, "2 of 6 rows would go");
   CHECK(read_file(f.packed) == before);
-  const Result r = bonafide_words(words({"--subject", "ben"}));
+  const Result r = bonafide_program(words({"--subject", "ben"}));
   expect(r, 0, "e.safetensors: 2 of 5 rows erased");
   expect(r, 0, "2 photographs; the files themselves are untouched:\n  Data-train/2, \"é\".png\n  Data-train/5.png\n");
   for (const fs::path& file : {f.packed, f.manifest}) CHECK(read_file(file).find("ben") == std::string::npos);
-  expect(bonafide_words(f.ours({"--sim-thr", "0.5"})), 0, "out_m.csv (4 rows)");
-  expect(bonafide_words(words({"--subject", "ben"})), 1, "no row of subject 'ben'");
-  expect(bonafide_words({"purge", "--subject", "ben"}), 2, "nothing to erase from");
-  expect(bonafide_words({"purge", "--embeddings", f.packed.string()}), 2, "--subject");
+  expect(bonafide_program(f.ours({"--sim-thr", "0.5"})), 0, "out_m.csv (4 rows)");
+  expect(bonafide_program(words({"--subject", "ben"})), 1, "no row of subject 'ben'");
+  expect(bonafide_program({"purge", "--subject", "ben"}), 2, "nothing to erase from");
+  expect(bonafide_program({"purge", "--embeddings", f.packed.string()}), 2, "--subject");
 }

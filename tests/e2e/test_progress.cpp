@@ -139,6 +139,8 @@ TEST_CASE("progress: a command through a list: speed and time left are of this s
   count(200, 9);
   CHECK(s.take() == "[crop] 200/200 100%  9 rejected  9.1 img/s  left 0:00:00\n");
   CHECK(std::count(s.logged.begin(), s.logged.end(), '|') == 3);
+  count(200, -1);
+  CHECK(s.take().starts_with("[crop] 200/200 100%  9.1 img/s"));
 }
 
 TEST_CASE("progress: durations, and what is not a terminal") {
