@@ -224,6 +224,7 @@ TEST_CASE("work list: stopped, it keeps what was begun; what fails ends it in in
     CHECK_FALSE(list.run({.workers = 3, .stop = [&] { return stop; }, .report = [&](std::int64_t done, std::int64_t) { stop = done >= 5; }},
                          [&](std::int64_t i) {
                            ++started;
+                           std::this_thread::sleep_for(std::chrono::milliseconds(3));  // some are at work when it is stopped
                            return answer(i);
                          }));
     CHECK(list.done() >= 5);
@@ -247,7 +248,9 @@ TEST_CASE("work list: stopped, it keeps what was begun; what fails ends it in in
   }
   WorkList list(plan);
   CHECK(list.done() == 30);
+  CHECK(list.rejected() == 10);
   CHECK(list.run({.workers = 2}, answer));
+  CHECK(list.rejected() == 16);
   CHECK(results_of(list) == expected(50));
 }
 
@@ -420,9 +423,10 @@ TEST_CASE("reject list: one line an input, counts that add up") {
   RejectList many(folder / "many.csv");
   for (int i = 0; i < 3000; ++i) many.reject("x", str("reason ", i));
   many.reject("x", "reason 7");
+  for (int i = 0; i < 5; ++i) many.reject("x", "late");  // reasons beyond the first thousand are not told apart
   const std::string s = many.summary();
-  CHECK(s.starts_with("3001 inputs: 0 outputs, 3001 rejected\n  2  reason 7\n  1  reason 0\n"));
-  CHECK(s.ends_with("  2992  other reasons\n"));
+  CHECK(s.starts_with("3006 inputs: 0 outputs, 3006 rejected\n  2  reason 7\n  1  reason 0\n"));
+  CHECK(s.ends_with("  2997  other reasons\n"));
   CHECK(reason_of(Error("a/b.jpg: is empty"), "a/b.jpg") == "is empty");
   CHECK(reason_of(Error("a/b.jpgs: is empty"), "a/b.jpg") == "a/b.jpgs: is empty");
 }

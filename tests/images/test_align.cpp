@@ -161,6 +161,8 @@ TEST_CASE("align: the warp, pixel by pixel") {
   const Image half = warp(p, {1, 0, 0.5, 0}, 2, 4);  // half a pixel: means of neighbours, of black at both ends
   CHECK(int(half.at(0, 0)[0]) == 0);
   CHECK(int(half.at(0, 1)[0]) == 10);
+  CHECK(int(half.at(0, 0)[1]) == 1);  // 0.5: rounded
+  CHECK(int(half.at(1, 3)[1]) == 71);
   CHECK(int(half.at(1, 0)[0]) == 50);
   CHECK(int(half.at(1, 2)[0]) == 130);
   CHECK(int(half.at(1, 3)[0]) == 70);
