@@ -26,6 +26,7 @@ constexpr std::array kCommands = {
     Command{"train", "trains a detector", run_train},
     Command{"eval", "scores photographs, and measures where there are labels", run_eval},
     Command{"crop", "finds faces: boxes, landmarks, crops", run_crop},
+    Command{"embed", "makes a vector of every face, to compare them by", run_embed},
     Command{"match", "pairs every attack with the genuine face nearest to it", run_match},
     Command{"join", "face boxes into lists of photographs", run_join},
     Command{"purge", "erases a person from embeddings and lists", run_purge},

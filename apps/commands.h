@@ -9,6 +9,7 @@ namespace bonafide {
 int run_train(int argc, char** argv);      // apps/train.cpp
 int run_eval(int argc, char** argv);       // apps/eval.cpp
 int run_crop(int argc, char** argv);       // apps/crop.cpp
+int run_embed(int argc, char** argv);      // apps/embed.cpp
 int run_match(int argc, char** argv);      // apps/match.cpp
 int run_join(int argc, char** argv);       // apps/join.cpp
 int run_purge(int argc, char** argv);      // apps/purge.cpp

@@ -1,22 +1,19 @@
 // apps/crop.cpp — `bonafide crop`: where the face of every photograph is, as a manifest and as the published box file, and
 // optionally the faces cut out.
-#include <charconv>
 #include <cstdio>
 #include <set>
 
 #include "apps/commands.h"
 #include "apps/common/command_line.h"
+#include "apps/common/photo_list.h"
 #include "apps/common/progress.h"
 #include "apps/common/signals.h"
 #include "data/augment.h"
 #include "data/faces/face_detector.h"
 #include "data/images/decode.h"
 #include "data/images/encode.h"
-#include "data/images/header.h"
-#include "data/list_folder.h"
 #include "data/output_names.h"
 #include "data/work_list.h"
-#include "engine/digest.h"
 
 namespace bonafide {
 namespace {
@@ -82,117 +79,27 @@ bool parse(Options& o, int argc, char** argv) {
   return true;
 }
 
-// What is known of one photograph, in the form that the journal keeps.
-struct Found {
-  int orientation = 1, width = 0, height = 0;
-  std::int64_t faces = 0;  // detected
-  bool chosen = false;     // one of them: `face`, its box as published
-  Face face;
-
-  std::string text() const {
-    std::string s = str(kBegins, orientation, " ", width, " ", height, " ", faces);
-    if (!chosen) return s;
-    for (const float v : {face.score, face.box.x1, face.box.y1, face.box.x2, face.box.y2}) s += " " + format_number(v);
-    for (const Point& p : face.landmarks) s += str(" ", format_number(p.x), " ", format_number(p.y));
-    return s;
-  }
-  static Found parse(std::string_view text) {
-    std::vector<double> v;
-    text.remove_prefix(kBegins.size());
-    for (const char *at = text.data(), *end = at + text.size(); at < end;) {
-      const auto [next, error] = std::from_chars(at, end, v.emplace_back());
-      BF_CHECK(error == std::errc(), "a result of crop: '", text, "'");
-      at = next + 1;
-    }
-    BF_CHECK(v.size() == 4 || (v.size() >= 9 && v.size() % 2 == 1), "a result of crop: '", text, "'");
-    Found f{int(v[0]), int(v[1]), int(v[2]), std::int64_t(v[3]), v.size() > 4, {}};
-    if (!f.chosen) return f;
-    f.face = {{float(v[5]), float(v[6]), float(v[7]), float(v[8])}, float(v[4]), {}};
-    for (std::size_t i = 9; i < v.size(); i += 2) f.face.landmarks.push_back({float(v[i]), float(v[i + 1])});
-    return f;
-  }
-  static constexpr std::string_view kBegins = "photo ";
-};
-
-// Which rows are to be looked at, and where each one's crop goes.
-struct Inputs {
-  Manifest list;
-  fs::path root;
-  std::vector<std::size_t> rows;   // of `list`, those without a reject_reason
-  std::vector<std::string> crops;  // one a row, below DST
-  std::uint64_t fingerprint = 0;
-};
-
-bool lies_in(const fs::path& path, const fs::path& folder) {
-  const fs::path p = fs::weakly_canonical(path), f = fs::weakly_canonical(folder);
-  return std::mismatch(f.begin(), f.end(), p.begin(), p.end()).first == f.end();
-}
-
-Inputs read_inputs(const Options& o) {
-  Inputs in;
-  InputFingerprint fingerprint;
-  in.root = !o.src.empty() ? fs::path(o.src) : !o.root.empty() ? fs::path(o.root) : fs::path(o.manifest).parent_path();
-  if (lies_in(in.root.empty() ? "." : in.root, o.dst))
-    throw UsageError(str("--dst ", o.dst, " is the folder of the photographs or one above it: outputs would lie among them"));
-  if (!o.src.empty()) {
-    const FolderListing listing = list_folder(o.src, o.extensions, fs::exists(o.dst) ? fs::path(o.dst) : fs::path());
-    in.list = manifest_of_folder(o.src, listing, o.extensions);
-    if (listing.others) std::printf("%lld other files in %s are left alone\n", (long long)listing.others, o.src.c_str());
-  } else {
-    in.list = read_any_list(o.manifest, {}, {.keep_rejected = true});
-    fingerprint.add(file_digest(o.manifest));
-  }
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < in.list.records.size(); ++i) {
-    const Record& r = in.list.records[i];
-    if (!r.reject_reason.empty()) continue;
-    in.rows.push_back(i);
-    names.push_back(r.filename);
-    fingerprint.add_file(in.root / r.filename, r.filename);
-  }
-  in.crops = output_names(names, ".jpg");
-  in.fingerprint = fingerprint.value();
-  return in;
-}
-
 // One photograph: decode, detect, choose, cut out.
 class Cropper {
  public:
-  Cropper(const Options& o, const Inputs& in, const FaceDetector& detector) : o_(o), in_(in), detector_(detector) {}
+  Cropper(const Options& o, const PhotoList& in, const std::vector<std::string>& crops, const FaceDetector& detector)
+      : o_(o), in_(in), crops_(crops), detector_(detector) {}
 
   std::string operator()(std::int64_t input) const {
-    const std::string path = (in_.root / in_.list.records[in_.rows[std::size_t(input)]].filename).string();
-    Found found;
-    const Image photo = load(path, found);
-    found.width = photo.width, found.height = photo.height;
-    const std::vector<Face> faces = detector_.detect(photo);
-    found.faces = std::int64_t(faces.size());
-    if (const std::int64_t i = choose(faces); i >= 0) {
+    const std::string path = in_.file(input).string();
+    const Photo photo = load_photo(path, o_.max_megapixels);
+    const std::vector<Face> faces = detector_.detect(photo.image);
+    Found found{photo.orientation, photo.image.width, photo.image.height, std::int64_t(faces.size()), false, {}};
+    if (const std::int64_t i = choose_face(faces, parse_select(o_.select)); i >= 0) {
       found.face = faces[std::size_t(i)];
-      found.face.box = published_box(found.face.box, photo.width, photo.height);
+      found.face.box = published_box(found.face.box, photo.image.width, photo.image.height);
       found.chosen = found.face.box.valid();
     }
-    if (found.chosen && !o_.no_crops) write_crop(path, photo, found.face.box, fs::path(o_.dst) / in_.crops[std::size_t(input)]);
+    if (found.chosen && !o_.no_crops) write_crop(path, photo.image, found.face.box, fs::path(o_.dst) / crops_[std::size_t(input)]);
     return found.text();
   }
 
  private:
-  Image load(const std::string& path, Found& found) const {
-    try {
-      const std::string file = read_image_file(path);
-      const Span<const std::uint8_t> bytes{reinterpret_cast<const std::uint8_t*>(file.data()), std::int64_t(file.size())};
-      Image photo = decode_image_bytes(bytes, path, std::int64_t(o_.max_megapixels * 1e6));
-      if (const auto header = images::read_header(bytes); header && header->format == images::Format::jpeg)
-        found.orientation = images::exif_orientation(bytes);
-      return photo;
-    } catch (const Error& e) {
-      throw Rejected(reason_of(e, path));
-    }
-  }
-  std::int64_t choose(const std::vector<Face>& faces) const {
-    if (o_.select == "only" && faces.size() > 1) return -1;
-    return o_.select == "surest" ? surest_face(faces) : largest_face(faces);
-  }
   void write_crop(const std::string& path, const Image& photo, const Box& box, const fs::path& to) const {
     std::error_code ignored;
     if (fs::equivalent(path, to, ignored)) throw Error(to.string() + ": is the photograph itself; it is not overwritten");
@@ -205,34 +112,18 @@ class Cropper {
   }
 
   const Options& o_;
-  const Inputs& in_;
+  const PhotoList& in_;
+  const std::vector<std::string>& crops_;
   const FaceDetector& detector_;
 };
 
 // What an earlier start left half written when it was killed. (The journal's lock says that it is at work no more.)
-void clear_away(const Options& o, const Inputs& in) {
+void clear_away(const Options& o, const std::vector<std::string>& crops) {
   std::set<fs::path> folders{o.dst};
   if (!o.no_crops)
-    for (const std::string& crop : in.crops) folders.insert((fs::path(o.dst) / crop).parent_path());
+    for (const std::string& crop : crops) folders.insert((fs::path(o.dst) / crop).parent_path());
   for (const fs::path& folder : folders) remove_abandoned_files(folder);
 }
-
-// Further columns of a manifest by name: there already, or added.
-class Column {
- public:
-  Column(Manifest& m, const char* name) {
-    const auto it = std::find(m.extra_columns.begin(), m.extra_columns.end(), name);
-    at_ = std::size_t(it - m.extra_columns.begin());
-    if (it == m.extra_columns.end()) m.extra_columns.emplace_back(name);
-  }
-  void set(Record& r, std::string value) const {
-    if (r.extra.size() <= at_) r.extra.resize(at_ + 1);
-    r.extra[at_] = std::move(value);
-  }
-
- private:
-  std::size_t at_;
-};
 
 // Why a photograph that was looked at is none of the outputs; empty where it is one.
 std::string objection(const Options& o, const Found& f) {
@@ -243,7 +134,7 @@ std::string objection(const Options& o, const Found& f) {
 }
 
 // The three lists, from the journal. How many photographs have an output.
-std::int64_t write_lists(const Options& o, Inputs& in, const WorkList& work) {
+std::int64_t write_lists(const Options& o, PhotoList& in, const std::vector<std::string>& crops, const WorkList& work) {
   const fs::path dst = o.dst, manifest = dst / "manifest.csv", boxes = dst / o.csv_name, rejects = dst / "rejects.csv";
   Manifest& m = in.list;
   m.full_frame.clear();
@@ -268,7 +159,7 @@ std::int64_t write_lists(const Options& o, Inputs& in, const WorkList& work) {
     }
     r.box = f.face.box, r.landmarks = f.face.landmarks;
     score.set(r, format_number(f.face.score));
-    if (!o.no_crops) crop.set(r, in.crops[std::size_t(i)]);
+    if (!o.no_crops) crop.set(r, crops[std::size_t(i)]);
     table.row({r.filename, format_number(r.box.x1), format_number(r.box.y1), format_number(r.box.x2), format_number(r.box.y2)});
   });
   RejectList list(rejects);
@@ -299,7 +190,8 @@ int run_crop(int argc, char** argv) {
       throw UsageError(str("--detector: ", e.what()));
     }
   }();
-  Inputs in = read_inputs(o);
+  PhotoList in = read_photo_list({o.src, o.manifest, o.root, o.dst, o.extensions});
+  const std::vector<std::string> crops = output_names(in.names, ".jpg");
   fs::create_directories(o.dst);
   WorkList work({.journal = fs::path(o.dst) / "crop.journal",
                  .command = str("crop ", fs::weakly_canonical(o.src.empty() ? o.manifest : o.src).string(), " --detector ", detector->identity(),
@@ -308,7 +200,7 @@ int run_crop(int argc, char** argv) {
                  .inputs = std::int64_t(in.rows.size()),
                  .fingerprint = in.fingerprint,
                  .restart = o.restart});
-  clear_away(o, in);
+  clear_away(o, crops);
   std::printf("detector   %s\n%s: %zu photographs\n", detector->identity().c_str(), in.list.origin.c_str(), in.rows.size());
   if (work.done()) std::printf("going on: %lld of %lld are done\n", (long long)work.done(), (long long)work.inputs());
   std::fflush(stdout);
@@ -325,12 +217,12 @@ int run_crop(int argc, char** argv) {
     for (WorkResult& r : results) r.rejected = r.rejected || !objection(o, Found::parse(r.text)).empty();
   };
   const bool finished = work.run({.workers = o.workers, .stop = [&] { return signals.stop_requested(); }, .report = report},
-                                 Cropper(o, in, *detector), finish);
+                                 Cropper(o, in, crops, *detector), finish);
   if (!finished) {
     progress.line(str("stopped: ", work.done(), " of ", work.inputs(), " photographs are done; the same command goes on"));
     return kExitInterrupted;
   }
-  const std::int64_t outputs = write_lists(o, in, work);
+  const std::int64_t outputs = write_lists(o, in, crops, work);
   work.remove();
   if (outputs > 0) return kExitOk;
   std::fflush(stdout);

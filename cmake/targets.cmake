@@ -185,7 +185,7 @@ endfunction()
 function(bonafide_benchmarks)
   bonafide_glob(sources bench/bench_*.cpp)
   if(NOT BONAFIDE_OPENCV)
-    list(FILTER sources EXCLUDE REGEX "bench_loader")  # reads image files
+    list(FILTER sources EXCLUDE REGEX "bench_(loader|faces)")  # read image files
   endif()
   if(NOT BONAFIDE_ONEDNN)
     list(FILTER sources EXCLUDE REGEX "bench_(depthwise_conv|conv2d)")  # compares with oneDNN's
@@ -194,7 +194,7 @@ function(bonafide_benchmarks)
     get_filename_component(name ${source} NAME_WE)
     add_executable(${name} ${source})
     target_link_libraries(${name} PRIVATE bonafide benchmark::benchmark_main)
-    if(name STREQUAL "bench_loader")
+    if(name MATCHES "^bench_(loader|faces)$")
       target_link_libraries(${name} PRIVATE bonafide_images libjpeg-turbo::turbojpeg)
     endif()
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)

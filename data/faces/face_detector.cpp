@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "data/faces/haar.h"
+#include "data/faces/mtcnn.h"
 #include "data/faces/yunet.h"
 
 namespace bonafide {
@@ -18,6 +19,7 @@ struct Kind {
 
 constexpr std::array kKinds = {
     Kind{"haar", "haar, haar:FILE", false, make_haar_detector},
+    Kind{"mtcnn", "mtcnn, mtcnn:FOLDER", false, [](const std::string& folder) { return make_mtcnn_detector(folder); }},
     Kind{"yunet", "yunet:FILE", true, make_yunet_detector},
 };
 
@@ -44,7 +46,7 @@ std::unique_ptr<FaceDetector> make_face_detector(const std::string& name) {
   for (const Kind& k : kKinds) {
     if (name.substr(0, colon) != k.name) continue;
     if (file.empty() && (k.needs_file || colon != std::string::npos))
-      throw Error(str("'", name, "' names no file; expected ", k.usage));
+      throw Error(str("'", name, "' names no ", k.usage.ends_with("FOLDER") ? "folder" : "file", "; expected ", k.usage));
     return k.make(file);
   }
   throw Error(str("there is no face detector '", name, "'; there are: ", face_detector_names()));

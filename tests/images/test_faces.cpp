@@ -58,11 +58,12 @@ TEST_CASE("faces: the largest as published, the surest, the first of equals") {
 
 TEST_CASE("faces: names of detectors and embedders, and files that are missing or none") {
   const TempFolder folder;
-  expect_throw("there is no face detector 'mtcn'; there are: haar, haar:FILE or yunet:FILE", [] { make_face_detector("mtcn"); });
+  expect_throw("there is no face detector 'mtcn'; there are: haar, haar:FILE, mtcnn, mtcnn:FOLDER or yunet:FILE", [] { make_face_detector("mtcn"); });
   expect_throw("there is no face detector ''", [] { make_face_detector(""); });
   expect_throw("'yunet' names no file; expected yunet:FILE", [] { make_face_detector("yunet"); });
   expect_throw("'haar:' names no file", [] { make_face_detector("haar:"); });
-  expect_throw("there is no face embedder 'sface'; there are: sface:FILE", [] { make_face_embedder("sface"); });
+  expect_throw("there is no face embedder 'facenet'; there are: inception:FILE or sface:FILE", [] { make_face_embedder("facenet"); });
+  expect_throw("'sface' names no file; expected sface:FILE", [] { make_face_embedder("sface"); });
   const std::string none = (folder / "none.onnx").string(), junk = folder.file("junk.onnx", "this is no network"), empty = folder.file("empty.onnx", "");
   for (const std::string name : {"haar:", "yunet:"}) {
     expect_throw(none + ": cannot be read", [&] { make_face_detector(name + none); });
