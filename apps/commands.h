@@ -13,6 +13,8 @@ int run_embed(int argc, char** argv);      // apps/embed.cpp
 int run_match(int argc, char** argv);      // apps/match.cpp
 int run_join(int argc, char** argv);       // apps/join.cpp
 int run_purge(int argc, char** argv);      // apps/purge.cpp
+int run_check(int argc, char** argv);      // apps/check.cpp
+int run_pack(int argc, char** argv);       // apps/pack.cpp
 int run_synth(int argc, char** argv);      // apps/synth.cpp
 int run_demo_data(int argc, char** argv);  // apps/demo_data.cpp
 int run_doctor(int argc, char** argv);     // apps/doctor.cpp

@@ -7,12 +7,11 @@
 #include "apps/commands.h"
 #include "apps/common/command_line.h"
 #include "apps/common/device.h"
+#include "apps/common/image_files.h"
+#include "apps/common/open_source.h"
 #include "apps/common/scoring.h"
 #include "data/augment.h"
 #include "data/csv.h"
-#include "data/images/contact_sheet.h"
-#include "data/images/decode.h"
-#include "data/images/encode.h"
 #include "data/metrics/report.h"
 #include "engine/zip.h"
 #include "engine/checkpoint.h"
@@ -39,7 +38,7 @@ std::optional<Options> parse(int argc, char** argv) {
   list->add_option("--manifest", o.manifest, "manifest CSV");
   list->require_option(1);
   app.add_option("--split", o.split, "only this split of the manifest");
-  app.add_option("--root-dir", o.root_dir, "folder the paths are relative to");
+  app.add_option("--root-dir", o.root_dir, "folder the paths are relative to, or a packed file");
   app.add_option("--bbox-csv", o.bbox_csv, "face boxes for --protocol; without one the whole image is the face");
   app.add_option("--output", o.output, "one `path score` line an entry, in order; the zip stands beside it")->capture_default_str();
   app.add_flag("--no-zip", o.no_zip, "write no zip");
@@ -58,6 +57,7 @@ std::optional<Options> parse(int argc, char** argv) {
   published->add_option("--image-size", o.image_size, "input size")->capture_default_str();
   if (!parse_words(app, argc, argv)) return std::nullopt;
   o.has_threshold = threshold->count() > 0;
+  if (!o.contact_sheet.empty()) require_image_files("--contact-sheet");
   return o;
 }
 
@@ -167,7 +167,7 @@ void write_sheet(const std::string& path, const Manifest& list, const std::vecto
   }
   char title[96];
   std::snprintf(title, sizeof title, "P(attack); red frame: called attack (>= %.4f)", threshold);
-  write_png(path, contact_sheet(tiles, {.title = title}));
+  write_contact_sheet(path, tiles, title);
 }
 
 }  // namespace
@@ -181,7 +181,7 @@ int run_eval(int argc, char** argv) {
   for (const std::filesystem::path file : {o.output, o.scores, o.contact_sheet})  // before anything is scored
     if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path());
   std::fprintf(stderr, "device %s, precision %s\n%s", loaded->device.words.c_str(), loaded->precision.name.c_str(), list->summary().c_str());
-  const auto source = std::make_shared<FileImageSource>(o.root_dir);
+  const auto source = open_source(o.root_dir, loaded->info.crop_margin);
   const int workers = o.num_workers >= 0 ? o.num_workers : int(std::max(1u, std::thread::hardware_concurrency()));
   const Detector detector(*loaded->model, loaded->info);
   const auto logits = score_manifest(detector, list, source, o.batch_size, workers);

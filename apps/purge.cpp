@@ -1,4 +1,4 @@
-// apps/purge.cpp — `bonafide purge`: erases a person from embeddings and lists.
+// apps/purge.cpp — `bonafide purge`: erases a person from embeddings, lists and packed photographs.
 #include <cstdio>
 
 #include "apps/commands.h"
@@ -10,18 +10,20 @@ namespace bonafide {
 int run_purge(int argc, char** argv) {
   PurgePlan plan;
   std::string embeddings;
-  std::vector<std::string> lists;
+  std::vector<std::string> lists, packs;
   CLI::App app("Erases everything about a person from the files named here. Each is written anew and replaced whole.\n"
                "The photographs themselves stay: they are listed. Copies and backups are yours to erase.",
                "bonafide purge");
   app.add_option("--subject", plan.subjects, "the person, as in the column subject (several: once for each)")->required()->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--embeddings", embeddings, "embeddings file");
   app.add_option("--manifest,--list", lists, "manifest or other CSV with a column path (several: once for each)")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--packed", packs, "file of bonafide pack (several: once for each)")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_flag("--dry-run", plan.dry_run, "count, change nothing");
   if (!parse_words(app, argc, argv)) return kExitOk;
-  if (embeddings.empty() && lists.empty()) throw UsageError("nothing to erase from: give --embeddings, --manifest or both");
+  if (embeddings.empty() && lists.empty() && packs.empty()) throw UsageError("nothing to erase from: give --embeddings, --manifest or --packed");
   plan.embeddings = embeddings;
   plan.lists.assign(lists.begin(), lists.end());
+  plan.packs.assign(packs.begin(), packs.end());
 
   const PurgeReport report = purge(plan);
   for (const PurgeReport::File& f : report.files) {

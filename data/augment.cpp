@@ -39,7 +39,7 @@ Image augmented_crop(const Image& photo, const CropRect& crop, const AugmentDraw
 void make_sample(const Image& photo, const Box& box, double margin, const AugmentDraw& draw,
                  const AugmentOptions& options, int out_height, int out_width, Span<std::uint8_t> out) {
   BF_CHECK(!photo.empty(), "make_sample: empty image");
-  const CropRect crop = crop_rect(box, margin, photo.width, photo.height);
+  const CropRect crop = crop_rect(box, margin, photo);
   if (!draw.flip && !draw.brightness_contrast && !draw.hue_saturation_value &&
       !draw.jpeg) {  // straight from the photograph
     kernels::cpu::crop_resize({.image = photo.pixels,

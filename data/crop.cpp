@@ -27,4 +27,16 @@ Box published_box(const Box& box, int width, int height) {
   return b.valid() ? b : Box{};
 }
 
+CropRect crop_rect(const Box& box, double margin, const Image& image) {
+  if (image.whole()) return crop_rect(box, margin, image.width, image.height);
+  // In the photograph's pixels: relative to the part the same sums would round differently.
+  const Image::Part& p = image.part;
+  const CropRect r = crop_rect(box, margin, p.width, p.height);
+  if (r.x1 < p.x || r.y1 < p.y || r.x2 > p.x + image.width || r.y2 > p.y + image.height)
+    throw Error(str("margin ", margin, " takes the pixels from ", r.x1, ",", r.y1, " to ", r.x2, ",", r.y2,
+                    " of the photograph, of which only those from ", p.x, ",", p.y, " to ", p.x + image.width, ",",
+                    p.y + image.height, " are kept: packed with another box, or a smaller margin"));
+  return {r.x1 - p.x, r.y1 - p.y, r.x2 - p.x, r.y2 - p.y};
+}
+
 }  // namespace bonafide

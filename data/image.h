@@ -11,6 +11,13 @@ namespace bonafide {
 struct Image {
   int height = 0, width = 0;
   UninitializedVector<std::uint8_t> pixels;  // height * width * 3
+  // Where it is only a part of a photograph (data/packed.h): its upper left corner there, and the photograph's size. Boxes
+  // are in the photograph's pixels all the same.
+  struct Part {
+    int x = 0, y = 0, height = 0, width = 0;
+  };
+  Part part;  // width 0: this is the whole photograph
+  bool whole() const { return part.width == 0; }
 
   Image() = default;
   Image(int h, int w) : height(h), width(w), pixels(std::size_t(h) * std::size_t(w) * 3, std::uint8_t(0)) {}  // black

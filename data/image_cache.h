@@ -17,6 +17,7 @@ class CachedImageSource final : public ImageSource {
   CachedImageSource(std::shared_ptr<const ImageSource> source, std::size_t max_bytes);
   Image load(const std::string& path) const override { return *share(path); }
   std::shared_ptr<const Image> share(const std::string& path) const override;  // thread-safe
+  bool quick() const override { return true; }
 
   struct Stats {
     std::int64_t hits = 0, loads = 0;  // loads: how often the source was asked

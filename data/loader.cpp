@@ -29,6 +29,12 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+// The simulator draws on the surroundings of a face too.
+void require_whole(const Image& photo) {
+  if (!photo.whole())
+    throw Error("simulated attacks need whole photographs, and this one is packed as a crop (bonafide pack --whole keeps all)");
+}
+
 }  // namespace
 
 struct Loader::State {
@@ -105,6 +111,7 @@ void Loader::State::fill(Batch& batch, std::size_t row) const {
       return;
     }
     if (!simulator) throw Error("its plan asks for a simulated camera or attack, and there is no simulator");
+    require_whole(*photo);
     std::shared_ptr<const Image> donor;
     Box donor_face;
     if (!draw.species.genuine() && simulator->needs_donor(draw.species)) {
@@ -112,6 +119,7 @@ void Loader::State::fill(Batch& batch, std::size_t row) const {
         throw Error(str(draw.species.name(), " needs another person's photograph, and there is none"));
       const Record& other = manifest->records.at(std::size_t(draw.donor));
       donor = source->share(other.filename);
+      require_whole(*donor);
       donor_face = other.box;
     }
     Random random(batch.plan.seed, "simulate", draw.simulate_a, draw.simulate_b);
@@ -185,7 +193,7 @@ Loader::Loader(std::shared_ptr<const Manifest> manifest, Planner planner, std::s
   s.manifest = std::move(manifest);
   s.planner = std::move(planner);
   s.source = std::move(source);
-  if (settings.cache_bytes && !dynamic_cast<const CachedImageSource*>(s.source.get()))
+  if (settings.cache_bytes && !s.source->quick())
     s.source = std::make_shared<CachedImageSource>(std::move(s.source), settings.cache_bytes);
   s.simulator = std::move(simulator);
   s.make_sample = std::move(make_sample);

@@ -24,7 +24,7 @@ struct LoaderSettings {
   int height = 224, width = 224;
   int workers = 2;                      // 0: everything happens inside next()
   int ahead = 2;                        // batches prepared in advance (at least 1; workers > 0 only)
-  std::size_t cache_bytes = 512 << 20;  // decoded photographs kept (data/image_cache.h), where the source keeps none
+  std::size_t cache_bytes = 512 << 20;  // decoded photographs kept (data/image_cache.h), unless the source is quick()
   int rank = 0, world = 1;              // this process's share of every batch
   std::int64_t first_step = 0;          // resumption starts here
   std::int64_t end_step = -1;           // one past the last batch; -1: endless

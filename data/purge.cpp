@@ -1,4 +1,4 @@
-// data/purge.cpp — see purge.h. Packed images (`bonafide pack`) will be a third kind of file here.
+// data/purge.cpp — see purge.h.
 #include "data/purge.h"
 
 #include <algorithm>
@@ -10,8 +10,10 @@
 #include "data/csv.h"
 #include "data/embeddings.h"
 #include "data/match.h"
+#include "data/packed.h"
 
 namespace bonafide {
+namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kPartnerErased = "its partner was erased";
@@ -100,6 +102,20 @@ std::string purged_list(ListFile& f, const Person& person, const std::unordered_
   return text;
 }
 
+// New packed files beside the old ones; those that are not committed go away.
+struct PackedWriters {
+  std::vector<std::unique_ptr<PackedWriter>> all;
+  void add(const fs::path& path, double margin) { all.push_back(std::make_unique<PackedWriter>(path, margin)); }
+  void commit(std::size_t k) {
+    all[k]->commit();
+    all[k].reset();
+  }
+  ~PackedWriters() {
+    for (const auto& w : all)
+      if (w) w->discard();
+  }
+};
+
 }  // namespace
 
 PurgeReport purge(const PurgePlan& plan) {
@@ -127,6 +143,13 @@ PurgeReport purge(const PurgePlan& plan) {
     if (f.subject >= 0)
       for (const auto& row : f.rows)
         replacements.back().known += person.look_at(trimmed(row[std::size_t(f.filename)]), trimmed(row[std::size_t(f.subject)]));
+  }
+  std::vector<PackedFile> packs;
+  for (const auto& path : plan.packs) {
+    if (fs::exists(PackedWriter::partial(path))) throw Error(PackedWriter::partial(path).string() + ": is being packed; nothing was changed");
+    packs.emplace_back(path);
+    replacements.emplace_back();
+    for (const PackedImage& i : packs.back().images()) replacements.back().known += person.look_at(i.filename, i.subject);
   }
   for (const std::string& s : person.subjects)
     if (!person.seen.count(s)) throw Error(str("no row of subject '", s, "' in these files; nothing was changed"));
@@ -158,11 +181,24 @@ PurgeReport purge(const PurgePlan& plan) {
     texts.push_back(purged_list(f, person, embeddings ? &new_row : nullptr, file));
     report.files.push_back(file);
   }
+  PackedWriters packed_writers;
+  for (std::size_t k = 0; k < packs.size(); ++k) {
+    PurgeReport::File file{packs[k].name(), "packed", std::int64_t(packs[k].images().size()), 0, 0, 0};
+    if (!plan.dry_run) packed_writers.add(plan.packs[k], packs[k].margin());
+    for (std::size_t i = 0; i < packs[k].images().size(); ++i) {
+      const PackedImage& image = packs[k].images()[i];
+      if (person.has(image.filename)) ++file.removed;
+      else if (!plan.dry_run) packed_writers.all.back()->append(image, packs[k].load(std::int64_t(i)).pixels);
+    }
+    report.files.push_back(file);
+  }
   report.photographs.assign(person.photographs.begin(), person.photographs.end());
   if (plan.dry_run) return report;
   if (writer) replacements[0].commit = [&] { writer->commit(); };
   for (std::size_t i = 0; i < lists.size(); ++i)
     replacements[i + (writer ? 1 : 0)].commit = [&, i] { write_file_atomically(lists[i].path, texts[i]); };
+  for (std::size_t k = 0; k < packs.size(); ++k)
+    replacements[replacements.size() - packs.size() + k].commit = [&, k] { packed_writers.commit(k); };
   std::stable_sort(replacements.begin(), replacements.end(), [](const auto& a, const auto& b) { return a.known < b.known; });
   for (const Replacement& r : replacements) r.commit();
   return report;

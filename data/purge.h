@@ -1,4 +1,5 @@
-// data/purge.h — erases a person from what this program stores: embeddings with their index, manifests, published lists.
+// data/purge.h — erases a person from what this program stores: embeddings with their index, manifests, published lists,
+// packed photographs.
 //
 // A row is the person's where its subject is the given name, in any of the files; a photograph that is the person's in one file
 // is so in all. These rows are not in the new files. An attack on somebody else whose genuine partner is erased loses it: its
@@ -23,11 +24,12 @@ struct PurgePlan {
   std::filesystem::path embeddings;           // empty: none
   std::vector<std::filesystem::path> lists;   // CSVs: manifests (filename, …) and all that have a column path
   bool dry_run = false;                       // count, write nothing
+  std::vector<std::filesystem::path> packs{}; // packed photographs (data/packed.h)
 };
 
 struct PurgeReport {
   struct File {
-    std::string name, kind;       // "embeddings", "manifest", "list"
+    std::string name, kind;       // "embeddings", "manifest", "list", "packed"
     std::int64_t rows = 0;        // before
     std::int64_t removed = 0;
     std::int64_t pairs_lost = 0;  // attacks that lost their partner

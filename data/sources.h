@@ -18,6 +18,8 @@ class ImageSource {
   virtual std::shared_ptr<const Image> share(const std::string& path) const {
     return std::make_shared<const Image>(load(path));
   }
+  // Whether asking twice costs little, so that nothing is gained by keeping images.
+  virtual bool quick() const { return false; }
 };
 
 // Renders an attack species from a genuine photograph, and photographs both classes with the same simulated camera.

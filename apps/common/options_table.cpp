@@ -36,7 +36,7 @@ std::vector<Option> option_table(TrainConfig& c) {
       {"paths.val_protocol", &c.paths.val_protocol,
        "validation list as published (`path label` a line), instead of val_manifest"},
       {"paths.val_bbox_csv", &c.paths.val_bbox_csv, "face boxes for val_protocol"},
-      {"paths.root_dir", &c.paths.root_dir, "folder that the paths in all lists start from"},
+      {"paths.root_dir", &c.paths.root_dir, "folder that the paths in all lists start from, or a file of bonafide pack that holds these photographs"},
 
       {"model.model_name", &c.model.model_name, "convnextv2_{atto,femto,pico,nano,tiny,small,base,large,huge}"},
       {"model.pretrained", &c.model.pretrained,

@@ -9,12 +9,12 @@
 #include <utility>
 
 #include "apps/common/device.h"
+#include "apps/common/image_files.h"
+#include "apps/common/open_source.h"
 #include "apps/common/scoring.h"
 #include "data/augment.h"
 #include "data/cutmix.h"
 #include "data/metrics/bootstrap.h"
-#include "data/images/decode.h"
-#include "data/images/simulate.h"
 #include "engine/digest.h"
 #include "engine/host_values.h"
 #include "layers/functional/cutmix.h"
@@ -129,10 +129,10 @@ void Trainer::read_lists() {
     validation_ = split_of(manifest_from_protocol(read_protocol(p.val_protocol), boxes ? &*boxes : nullptr), "val");
   }
   if (validation_) validation_digest_ = file_digest(p.val_manifest.empty() ? p.val_protocol : p.val_manifest);
-  source_ = std::make_shared<FileImageSource>(p.root_dir);
+  source_ = open_source(p.root_dir, std::max({double(float(config_.crop.train_margin_min)), double(float(config_.crop.train_margin_max)),
+                                             config_.crop.eval_margin}));
   if (config_.simulate.enabled)
-    simulator_ = std::make_shared<PhotoSimulator>(SimulatorOptions{
-        .size = int(config_.simulate.capture_size > 0 ? config_.simulate.capture_size : config_.model_input_size)});
+    simulator_ = make_simulator(int(config_.simulate.capture_size > 0 ? config_.simulate.capture_size : config_.model_input_size));
   planner_ = std::make_shared<const BatchPlanner>(training_, plan_settings(config_));
   const AugmentOptions options{.color_order = config_.augment.color_order == "bgr" ? ColorOrder::bgr : ColorOrder::rgb};
   make_sample_ = [options](const Image& image, const Box& face, const SampleDraw& draw, int height, int width, std::uint8_t* out) {

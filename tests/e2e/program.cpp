@@ -16,10 +16,10 @@
 namespace bonafide::test {
 namespace fs = std::filesystem;
 
-Result bonafide_program(std::vector<std::string> words, const Interrupt& interrupt) {
+Result bonafide_program(std::vector<std::string> words, const Interrupt& interrupt, const std::string& program) {
   const TempFolder scratch;
   const fs::path out = scratch.path() / "out";
-  words.insert(words.begin(), std::string(BF_BINARY_DIR) + "/bin/bonafide");
+  words.insert(words.begin(), std::string(BF_BINARY_DIR) + "/" + program);
   std::vector<char*> argv;
   for (auto& w : words) argv.push_back(w.data());
   argv.push_back(nullptr);

@@ -21,8 +21,8 @@ struct Interrupt {
   int signal = SIGTERM;
 };
 
-// Runs `bonafide ...` and waits.
-Result bonafide_program(std::vector<std::string> words, const Interrupt& interrupt = {});
+// Runs `bonafide ...` and waits. `program` lies in the build folder.
+Result bonafide_program(std::vector<std::string> words, const Interrupt& interrupt = {}, const std::string& program = "bin/bonafide");
 
 // The exit code, and a part of what was said.
 void expect(const Result& result, int code, const std::string& part);

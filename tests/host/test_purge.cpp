@@ -7,6 +7,7 @@
 
 #include "data/embedding_rows.h"
 #include "data/match.h"
+#include "data/packed.h"
 #include "tests/support/support.h"
 #include "tests/support/temp_folder.h"
 
@@ -190,4 +191,48 @@ TEST_CASE("purge: interrupted after one file, the same call again finishes") {
   purge(g.plan());
   CHECK(read_file(g.manifest) == read_file(finished.manifest));
   CHECK(read_file(g.embeddings) == read_file(finished.embeddings));
+}
+
+TEST_CASE("purge: packed photographs lose the person's pixels and name, and keep everybody else's bits") {
+  const auto pack = [](const fs::path& file) {
+    PackedWriter w(file, 1.3);
+    for (int i = 0; i < 5; ++i) {
+      const std::vector<std::uint8_t> pixels(4 * 5 * 3, std::uint8_t('A' + i));  // the subject only of ben's: the lists know Anna's
+      w.append({.filename = kNames[i], .subject = i == 1 ? "ben" : "", .box = {}, .height = 4, .width = 5, .part = {0, 0, 4, 5}}, pixels);
+    }
+    w.commit();
+  };
+  const Files f;
+  pack(f.dir / "images.pack");
+  PurgePlan plan = f.plan();
+  plan.packs = {f.dir / "images.pack"};
+  plan.dry_run = true;
+  const std::string before = read_file(f.dir / "images.pack");
+  CHECK(purge(plan).files.back().removed == 2);
+  CHECK(read_file(f.dir / "images.pack") == before);
+  plan.dry_run = false;
+
+  write_file_atomically(PackedWriter::partial(f.dir / "images.pack"), "x");
+  expect_throw("is being packed; nothing was changed", [&] { purge(plan); });
+  fs::remove(PackedWriter::partial(f.dir / "images.pack"));
+  std::string damaged = before;
+  damaged[64 + 60] ^= 1;  // of somebody who stays
+  write_file_atomically(f.dir / "images.pack", damaged);
+  const std::string manifest = read_file(f.manifest);
+  expect_throw("are damaged", [&] { purge(plan); });
+  CHECK(read_file(f.manifest) == manifest);
+  CHECK(!fs::exists(PackedWriter::partial(f.dir / "images.pack")));
+  write_file_atomically(f.dir / "images.pack", before);
+
+  const PurgeReport report = purge(plan);
+  CHECK(report.files.back().kind == "packed");
+  CHECK(report.files.back().rows == 5);
+  CHECK(report.files.back().removed == 2);
+  const PackedFile packed(f.dir / "images.pack");
+  REQUIRE(packed.images().size() == 3);
+  CHECK(packed.margin() == 1.3);
+  CHECK(packed.find(kNames[0]) == -1);
+  CHECK(packed.load(packed.find(kNames[1])).pixels[7] == 'B');
+  CHECK(packed.load(packed.find(kNames[4])).pixels[7] == 'E');
+  for (const char* trace : {"anna", "Anna", "AAAA", "CCCC"}) CHECK(!holds(f.dir / "images.pack", trace));
 }
