@@ -6,6 +6,7 @@
 namespace bonafide {
 
 int run_crop(int, char**) { throw UsageError(kNoDecoder); }
+int run_embed(int, char**) { throw UsageError(kNoDecoder); }
 int run_synth(int, char**) { throw UsageError(kNoDecoder); }
 int run_demo_data(int, char**) { throw UsageError(kNoDecoder); }
 

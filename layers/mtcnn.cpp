@@ -123,7 +123,7 @@ PNet::PNet(const ParameterSet& p)
 Tensor PNet::operator()(const Tensor& x) const {
   const Shape& s = x.shape();
   BF_CHECK(s.rank() == 4 && s[0] > 0 && s[1] >= kLeastSide && s[2] >= kLeastSide && s[3] == 3, "PNet: x ", s.str(),
-           ", expected [N, H, W, 3] with sides of at least 12");
+           ", expected [N, H, W, 3] with sides of at least 11");
   return fn::linear(conv(conv(pool(conv(x, conv1_, 3), 2), conv2_, 3), conv3_, 3), heads_.weight, heads_.bias);
 }
 

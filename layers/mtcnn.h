@@ -33,12 +33,12 @@ struct Layer {
 
 class PNet {
  public:
-  static constexpr int kLeastSide = 12, kAnswers = 6;
-  // Cells along an axis of `side` pixels: windows of 12 pixels, 2 apart. (An odd side has one whose last pixel is not there.)
+  static constexpr int kLeastSide = 11, kAnswers = 6;
+  // Cells along an axis of `side` pixels: windows of 12 pixels, 2 apart. Of an odd side the last one's last pixel is not there.
   static constexpr std::int64_t cells(std::int64_t side) { return side < kLeastSide ? 0 : (side - 1) / 2 - 4; }
 
   explicit PNet(const ParameterSet&);
-  // x [N, H, W, 3], sides of at least 12 -> [N, cells(H), cells(W), 6]
+  // x [N, H, W, 3], sides of at least 11 -> [N, cells(H), cells(W), 6]
   Tensor operator()(const Tensor& x) const;
 
  private:

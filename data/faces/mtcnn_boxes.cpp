@@ -55,6 +55,7 @@ std::vector<std::size_t> suppress(std::span<const Candidate> c, double most, Ove
   const auto area = [&](const Box& b) { return (b.x2 - b.x1 + pixel) * (b.y2 - b.y1 + pixel); };
   std::vector<std::size_t> order(c.size());
   std::iota(order.begin(), order.end(), std::size_t(0));
+  if (overlap == Overlap::of_smaller) std::reverse(order.begin(), order.end());  // see the header
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return c[a].score > c[b].score; });
   std::vector<char> dropped(c.size());
   std::vector<std::size_t> kept;

@@ -33,10 +33,11 @@ void decode_cells(std::span<const float> answers, int rows, int columns, int fir
                   std::vector<Candidate>& out);
 
 // Which candidates stay when, from the highest score down, everything is dropped that a kept one covers too much: indices in
-// this order; of equal scores the first comes first.
+// this order.
 enum class Overlap : std::uint8_t {
-  of_union,    // intersection / union, corners as they are
-  of_smaller,  // intersection / smaller area, sides counted in pixels (x2 - x1 + 1)
+  of_union,    // intersection / union, corners as they are; of equal scores the first comes first (torchvision)
+  of_smaller,  // intersection / smaller area, sides counted in pixels (x2 - x1 + 1); of equal scores the last (the end of
+               // NumPy's argsort): large sharp faces have several windows of the score 1
 };
 std::vector<std::size_t> suppress(std::span<const Candidate> candidates, double most, Overlap overlap);
 // The same, applied.

@@ -97,14 +97,17 @@ TEST_CASE("interop: MTCNN finds facenet-pytorch's faces in real photographs, and
     }
     for (const Face& f : got) CHECK_MESSAGE(on_the_edge(f, "ours"), "a face that is not theirs, score ", f.score);
     if (want.empty()) continue;
-    // The largest face through Pillow.
+    // The largest face through Pillow: the same bytes up to its version 10, within 1 where it chooses the order of its passes.
     const std::string cut = read_file(folder / (name + ".cut"));
     const Image own = triangle_resize(cut_box(photo, want[0].box), 160, 160);
-    CHECK_MESSAGE(std::equal(own.pixels.begin(), own.pixels.end(), reinterpret_cast<const std::uint8_t*>(cut.data())), name);
-    ++cuts;
+    REQUIRE(cut.size() == own.pixels.size());
+    int worst = 0;
+    for (std::size_t i = 0; i < cut.size(); ++i) worst = std::max(worst, std::abs(int(own.pixels[i]) - int(std::uint8_t(cut[i]))));
+    CHECK(worst <= 1);
+    cuts += worst == 0;
   }
   MESSAGE(photos.size(), " photographs (", larger_photos, " wider than 300 pixels), ", faces, " faces alike, ", near, " within 1e-3 of the threshold; boxes within ",
-          worst_box, " pixels, landmarks within ", worst_point, ", scores within ", worst_score, "; ", cuts, " cuts alike");
+          worst_box, " pixels, landmarks within ", worst_point, ", scores within ", worst_score, "; ", cuts, " cuts the same to the byte");
   CHECK(faces >= 60);
   CHECK(larger_photos >= 10);
   CHECK(worst_box <= 1);

@@ -1,5 +1,6 @@
 """tests/fixtures/face_networks.json: the three networks of MTCNN and InceptionResnetV1 of facenet-pytorch, with the formula's
-weights, in float64 and, to say how far that is, in float32; and Pillow's antialiased bilinear resize.
+weights, in float64 and, to say how far that is, in float32; and Pillow's antialiased bilinear resize, as of the version that
+facenet-pytorch 2.6.0 asks for (Pillow 13 chooses the order of its two passes by itself, which moves last bits).
 
 Inputs are bytes, formula.image(name, label, height, width). Nothing is downloaded: the classes are made without weights.
 """
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN, InceptionResnetV1
 from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+import PIL
 from PIL import Image
 
 import formula
@@ -122,6 +124,7 @@ def inception():
 
 
 def pillow():
+    assert PIL.__version__.startswith("10."), PIL.__version__
     cases = {}
     for height, width, side in [(1, 1, 5), (16, 16, 16), (7, 31, 12), (61, 23, 16), (300, 211, 20), (33, 33, 160), (247, 190, 160), (160, 90, 160)]:
         name = f"pillow.{height}x{width}.{side}"
