@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 
 #include "engine/host_values.h"
@@ -16,15 +17,36 @@ namespace {
 // What a query keeps while the blocks go by: everything that may still be among its k nearest.
 class Shortlist {
  public:
-  // s[j] approximates the similarity of base row first + j within `slack` / 2.
-  void scan(const float* s, std::int64_t n, std::int64_t first, std::int64_t k, float slack) {
-    float top = s[0];
-#pragma omp simd reduction(max : top)
-    for (std::int64_t j = 1; j < n; ++j) top = s[j] > top ? s[j] : top;
-    if (k == 1) floor_ = std::max(floor_, top - slack);
+  // s[j] approximates the similarity of base row first + j within `slack` / 2. The k-th of the greatest values of short runs
+  // is no more than the k-th best of all: most runs are never looked into.
+  void scan(const float* s, std::int64_t n, std::int64_t first, std::int64_t k, float slack, std::vector<float>& work) {
+    constexpr std::int64_t kRun = 16;
+    const std::int64_t runs = ceil_div(n, kRun);
+    work.resize(std::size_t(2 * runs));
+    float *const greatest = work.data(), *const sorted = greatest + runs;
+    float top = -std::numeric_limits<float>::infinity();
+    for (std::int64_t r = 0; r < runs; ++r) {
+      const float* run = s + r * kRun;
+      const std::int64_t length = std::min(kRun, n - r * kRun);
+      float most = run[0];
+#pragma omp simd reduction(max : most)
+      for (std::int64_t j = 1; j < length; ++j) most = run[j] > most ? run[j] : most;
+      greatest[r] = most;
+      top = std::max(top, most);
+    }
     if (top < floor_) return;
-    for (std::int64_t j = 0; j < n; ++j)
-      if (s[j] >= floor_) entries_.push_back({s[j], first + j});
+    if (k == 1) {
+      floor_ = std::max(floor_, top - slack);
+    } else if (k <= runs) {
+      std::copy(greatest, greatest + runs, sorted);
+      std::nth_element(sorted, sorted + (k - 1), sorted + runs, std::greater<>());
+      floor_ = std::max(floor_, sorted[k - 1] - slack);
+    }
+    for (std::int64_t r = 0; r < runs; ++r) {
+      if (greatest[r] < floor_) continue;
+      for (std::int64_t j = r * kRun; j < std::min(n, (r + 1) * kRun); ++j)
+        if (s[j] >= floor_) entries_.push_back({s[j], first + j});
+    }
     if (std::int64_t(entries_.size()) > limit_) prune(k, slack);
   }
 
@@ -64,6 +86,7 @@ Tensor prepared(Context& ctx, const VectorSet& set, std::int64_t begin, std::int
       float* v = block.data() + i * set.dimension;
       set.copy(begin + i, v);
       double squared = 0;
+#pragma omp simd reduction(+ : squared)
       for (std::int64_t c = 0; c < set.dimension; ++c) squared += double(v[c]) * double(v[c]);
       const double scale = 1 / std::sqrt(squared);
       for (std::int64_t c = 0; c < set.dimension; ++c) v[c] = float(double(v[c]) * scale);
@@ -119,8 +142,9 @@ std::vector<Neighbour> nearest(Context& ctx, const VectorSet& queries, const Vec
       const std::int64_t n = w.shape()[0];
       const HostValues scores(fn::linear(x, w));
       parallel_ranges(nq, 16, [&](std::int64_t from, std::int64_t to) {
+        std::vector<float> work;
         for (std::int64_t i = from; i < to; ++i)
-          lists[std::size_t(i)].scan(scores.span().ptr + i * n, n, block * base_block, k, slack);
+          lists[std::size_t(i)].scan(scores.span().ptr + i * n, n, block * base_block, k, slack, work);
       });
       if (options.progress)
         options.progress((double(q0) + double(nq) * double(block + 1) / double(base_blocks)) / double(queries.size()));
