@@ -347,6 +347,22 @@ TEST_CASE("work list: a full disk ends the run, and it goes on when there is roo
   CHECK(results_of(list) == expected(200));
 }
 
+TEST_CASE("work list: while one input takes long, the others wait a few inputs ahead") {
+  for (const std::int64_t group : {1, 16}) {
+    const TempFolder folder;
+    WorkList list(plan_in(folder, 500, group));
+    std::atomic<std::int64_t> started = 0;
+    std::int64_t ahead = 0;
+    CHECK(list.run({.workers = 3}, [&](std::int64_t i) {
+      ++started;
+      if (i == 0) std::this_thread::sleep_for(std::chrono::milliseconds(100)), ahead = started;
+      return answer(i);
+    }));
+    CHECK(ahead > 3);
+    CHECK(ahead <= (group == 1 ? 12 : 32));
+  }
+}
+
 TEST_CASE("work list: memory does not grow with the number of results") {
   const TempFolder folder;
   const auto resident_kb = [] {
