@@ -1,10 +1,14 @@
 // tests/host/test_check.cpp — every check finds what was planted, names its rows, and finds nothing where nothing is.
 #include "data/check.h"
 
+#include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "data/nearest.h"
 #include "engine/philox.h"
 #include "tests/support/lists.h"
 #include "tests/support/support.h"
@@ -133,6 +137,7 @@ TEST_CASE("check: labels, counts, faces") {
     expect(f, Severity::note, 2, "for the books", "train.csv:2: train0/g.jpg: blurred");
     CHECK(f.rows.at(1) == "val.csv:99: x.jpg: listed before");
     CHECK(r.rejected == 2);
+    CHECK(r.counts.at("train").at("genuine").images == 11);
     CHECK(r.images == 71);
   }
 }
@@ -291,6 +296,23 @@ TEST_CASE("check: embeddings: NaN, none, of another photograph; people and pictu
     expect(by["people"].at(0), Severity::warning, 2, "the same person", "train.csv:26: train8/g.jpg");
     expect(by["label-errors"].at(0), Severity::warning, 1, "the 5 nearest", "train.csv:10: train2/replay.jpg: replay, similarity ");
     CHECK(findings({.same_person = 0.9, .label_margin = 1.5})["label-errors"].empty());
+    {  // the mean of the five nearest others of its species, itself not among them
+      const EmbeddingsFile file(folder / "e");
+      const auto unit = [&](const std::string& name) {
+        std::vector<float> x(d);
+        file.read(file.find(name), x);
+        return x;
+      };
+      std::vector<double> near;
+      for (const CheckedList& l : c.lists)
+        for (const Record& r : l.manifest.records)
+          if (r.label == kReplay && r.filename != "train2/replay.jpg") near.push_back(cosine(unit(r.filename), unit("train2/replay.jpg")));
+      std::sort(near.begin(), near.end(), std::greater<>());
+      char text[32];
+      std::snprintf(text, sizeof text, "similarity %.3f to its own", (near[0] + near[1] + near[2] + near[3] + near[4]) / 5);
+      CAPTURE(text);
+      CHECK(by["label-errors"].at(0).rows.at(0).find(text) != std::string::npos);
+    }
     CHECK(findings({.near_duplicate = 1, .same_person = 0.9})["near-duplicates"].empty() == false);
   }
   // One row that is gone, one that names another's, one NaN.

@@ -326,6 +326,7 @@ TEST_CASE("packed: a file that is cut short, damaged or lies is refused by name 
 TEST_CASE("packed: the writer refuses what the reader would") {
   const TempFolder folder;
   const Image image = noise(4, 5, 1);
+  folder.file("x.partial", std::string(10000, 'x'));  // of a run that is forgotten
   PackedWriter writer(folder / "x", 1.3);
   const PackedImage good{.filename = "a", .height = 4, .width = 5, .part = {0, 0, 4, 5}};
   writer.append(good, image.pixels);
@@ -461,6 +462,8 @@ TEST_CASE("pack: killed behind its last step it does nothing again; a partial fi
     Packing packing(plan_in(folder), pack_inputs({pairs.list}));
     expect_throw("images.pack.partial: the ", [&] { packing.run(pairs.album, {.workers = 1}); });
     CHECK(!fs::exists(PackedWriter::partial(folder / "images.pack")));
+    write_file_atomically(PackedWriter::partial(folder / "images.pack"), want.substr(0, 1000));
+    expect_throw("images.pack.partial: the ", [&] { packing.run(pairs.album, {.workers = 1}); });
   }
   PackPlan fresh = plan_in(folder);
   fresh.restart = true;
