@@ -74,4 +74,5 @@ def main():
                        "ratio": statistics.median(ratios)}, f, indent=1)
 
 
-main()
+if __name__ == "__main__":
+    main()

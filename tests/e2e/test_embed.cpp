@@ -64,9 +64,10 @@ struct Setting {
     }
     write_manifest(list, m);
   }
+  // Batches of one: between two of them there is time for a signal.
   std::vector<std::string> words(const std::string& dst, const std::string& workers, std::vector<std::string> more = {}) const {
     std::vector<std::string> w{"--manifest", list.string(), "--root", photos.string(), "--dst", (dir / dst).string(), "--embedder",
-                               "inception:" + weights.string(), "--workers", workers, "--batch-size", "4"};
+                               "inception:" + weights.string(), "--workers", workers, "--batch-size", "1"};
     w.insert(w.end(), more.begin(), more.end());
     return w;
   }
