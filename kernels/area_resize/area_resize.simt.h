@@ -51,7 +51,7 @@ struct AreaResizeFwdKernel {
 
 struct AreaResizeBwdKernel {
   static constexpr const char* kName = "area_resize_bwd";
-  static constexpr int kMaxThreads = kElementwiseThreads;
+  static constexpr int kMaxThreads = kElementwiseThreads, kMinBlocks = 3;
   template <class T>
   static LaunchShape shape(const AreaResizeBwd<T>& a) {
     return pixel_rows_shape<kWidest<T>>(a.N, a.H, a.W, a.C);

@@ -20,7 +20,7 @@ using namespace simt;
 
 struct AvgPool2dFwdKernel {
   static constexpr const char* kName = "avg_pool2d_fwd";
-  static constexpr int kMaxThreads = kElementwiseThreads;
+  static constexpr int kMaxThreads = kElementwiseThreads, kMinBlocks = 4;
   template <class T>
   static LaunchShape shape(const AvgPool2dFwd<T>& a) {
     return pixel_rows_shape<kWidest<T>>(a.pool.N, a.pool.h.out, a.pool.w.out, a.pool.C);
