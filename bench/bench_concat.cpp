@@ -1,4 +1,5 @@
-// bench/bench_concat.cpp — the branches of InceptionResnetV1's blocks, 8 faces: what one of them costs to put in its place.
+// bench/bench_concat.cpp — the branches of InceptionResnetV1's blocks, 8 faces: what one of them costs to put in its
+// place.
 #include "bench/report.h"
 #include "kernels/concat/concat.h"
 
@@ -8,7 +9,8 @@ using namespace bonafide::bench;
 namespace {
 
 void shapes(benchmark::internal::Benchmark* b) {  // {rows, C, total}
-  for (const auto& s : std::vector<std::vector<std::int64_t>>{{8 * 17 * 17, 32, 96}, {8 * 8 * 8, 128, 256}, {8 * 8 * 8, 384, 896}, {8 * 3 * 3, 192, 384}})
+  for (const auto& s : std::vector<std::vector<std::int64_t>>{
+           {8 * 17 * 17, 32, 96}, {8 * 8 * 8, 128, 256}, {8 * 8 * 8, 384, 896}, {8 * 3 * 3, 192, 384}})
     b->Args(s);
   b->ArgNames({"rows", "C", "total"})->Unit(benchmark::kMicrosecond)->UseRealTime();
 }

@@ -1,5 +1,5 @@
-// bench/bench_conv2d.cpp — convolutions of MTCNN (one level of a pyramid, 64 candidates) and of InceptionResnetV1 (8 faces), and
-// one of a diffusion network. oneDNN's own beside them, weights packed beforehand.
+// bench/bench_conv2d.cpp — convolutions of MTCNN (one level of a pyramid, 64 candidates) and of InceptionResnetV1 (8
+// faces), and one of a diffusion network. oneDNN's own beside them, weights packed beforehand.
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "bench/report.h"
@@ -42,14 +42,22 @@ struct Case {
   std::vector<T> x, w, y, dx;
   std::vector<float> b, dw, db, work;
   explicit Case(const Conv2dShape& of)
-      : s(of), x(numbers<T>(s.x_len(), 1)), w(numbers<T>(s.w_len(), 2)), y(numbers<T>(s.y_len(), 3)), dx(x.size()),
-        b(std::size_t(s.Cout), 0.5f), dw(w.size()), db(b.size()),
-        work(std::size_t(std::max({kernels::conv2d_fwd_workspace<T>(Device::cpu, s), kernels::conv2d_bwd_data_workspace<T>(Device::cpu, s),
+      : s(of),
+        x(numbers<T>(s.x_len(), 1)),
+        w(numbers<T>(s.w_len(), 2)),
+        y(numbers<T>(s.y_len(), 3)),
+        dx(x.size()),
+        b(std::size_t(s.Cout), 0.5f),
+        dw(w.size()),
+        db(b.size()),
+        work(std::size_t(std::max({kernels::conv2d_fwd_workspace<T>(Device::cpu, s),
+                                   kernels::conv2d_bwd_data_workspace<T>(Device::cpu, s),
                                    kernels::conv2d_bwd_weight_workspace(Device::cpu, s)}))) {}
   void run(Pass p) {
     if (p == fwd) kernels::cpu::conv2d_fwd<T>({.x = x, .w = w, .b = b, .y = y, .workspace = work, .shape = s});
     if (p == data) kernels::cpu::conv2d_bwd_data<T>({.dy = y, .w = w, .dx = dx, .workspace = work, .shape = s});
-    if (p == weight) kernels::cpu::conv2d_bwd_weight<T>({.dy = y, .x = x, .dw = dw, .db = db, .workspace = work, .shape = s});
+    if (p == weight)
+      kernels::cpu::conv2d_bwd_weight<T>({.dy = y, .x = x, .dw = dw, .db = db, .workspace = work, .shape = s});
   }
   // One element of the result against the formula.
   void check(Pass p) {
@@ -59,16 +67,23 @@ struct Case {
     run(p);
     double want = 0, got = 0, terms = 1;
     const auto add = [&](double a, double c) { want += a * c, terms += std::abs(a * c); };
-    const auto at = [&](std::int64_t n, std::int64_t h, std::int64_t v, std::int64_t c) { return std::size_t(((n * s.H + h) * s.W + v) * s.Cin + c); };
-    const auto out = [&](std::int64_t n, std::int64_t i, std::int64_t j, std::int64_t o) { return std::size_t(((n * OH + i) * OW + j) * s.Cout + o); };
-    const auto tap = [&](std::int64_t o, std::int64_t c, int u, int v) { return std::size_t(((o * I + c) * k.kernel_h + u) * k.kernel_w + v); };
+    const auto at = [&](std::int64_t n, std::int64_t h, std::int64_t v, std::int64_t c) {
+      return std::size_t(((n * s.H + h) * s.W + v) * s.Cin + c);
+    };
+    const auto out = [&](std::int64_t n, std::int64_t i, std::int64_t j, std::int64_t o) {
+      return std::size_t(((n * OH + i) * OW + j) * s.Cout + o);
+    };
+    const auto tap = [&](std::int64_t o, std::int64_t c, int u, int v) {
+      return std::size_t(((o * I + c) * k.kernel_h + u) * k.kernel_w + v);
+    };
     const std::int64_t o = s.Cout - 1, c = I - 1;
     if (p == weight) {
       for (std::int64_t n = 0; n < s.N; ++n)
         for (std::int64_t i = 0; i < OH; ++i)
           for (std::int64_t j = 0; j < OW; ++j) {
             const std::int64_t h = i * k.stride_h - k.pad_h, v = j * k.stride_w - k.pad_w;
-            if (h >= 0 && v >= 0) add(double(to_f32(before[out(n, i, j, o)])), double(to_f32(x[at(n, h, v, s.Cin - 1)])));
+            if (h >= 0 && v >= 0)
+              add(double(to_f32(before[out(n, i, j, o)])), double(to_f32(x[at(n, h, v, s.Cin - 1)])));
           }
       got = dw[tap(o, c, 0, 0)];
     } else if (p == fwd) {
@@ -86,8 +101,10 @@ struct Case {
         for (int u = 0; u < k.kernel_h; ++u)
           for (int v = 0; v < k.kernel_w; ++v) {
             const std::int64_t h = s.H / 2 + k.pad_h - u, q = s.W / 2 + k.pad_w - v;
-            if (h < 0 || q < 0 || h % k.stride_h || q % k.stride_w || h / k.stride_h >= OH || q / k.stride_w >= OW) continue;
-            add(double(to_f32(before[out(s.N - 1, h / k.stride_h, q / k.stride_w, (s.groups - 1) * O + ch)])), double(to_f32(w[tap((s.groups - 1) * O + ch, c, u, v)])));
+            if (h < 0 || q < 0 || h % k.stride_h || q % k.stride_w || h / k.stride_h >= OH || q / k.stride_w >= OW)
+              continue;
+            add(double(to_f32(before[out(s.N - 1, h / k.stride_h, q / k.stride_w, (s.groups - 1) * O + ch)])),
+                double(to_f32(w[tap((s.groups - 1) * O + ch, c, u, v)])));
           }
       got = double(to_f32(dx[at(s.N - 1, s.H / 2, s.W / 2, s.Cin - 1)]));
     }
@@ -102,7 +119,9 @@ void ours(benchmark::State& state) {
   c.check(p);
   for (auto _ : state) c.run(p);
   state.SetLabel(layer.name);
-  report(state, p == fwd ? kernels::conv2d_fwd_cost<T>(c.s) : p == data ? kernels::conv2d_bwd_data_cost<T>(c.s) : kernels::conv2d_bwd_weight_cost<T>(c.s));
+  report(state, p == fwd    ? kernels::conv2d_fwd_cost<T>(c.s)
+                : p == data ? kernels::conv2d_bwd_data_cost<T>(c.s)
+                            : kernels::conv2d_bwd_weight_cost<T>(c.s));
 }
 
 // As many threads as OpenMP has, weights in oneDNN's own order.
@@ -115,20 +134,25 @@ void onednn(benchmark::State& state) {
   engine eng(engine::kind::cpu, 0);
   stream stream(eng);
   const auto type = sizeof(T) == 4 ? memory::data_type::f32 : memory::data_type::bf16, f32 = memory::data_type::f32;
-  const memory::desc x({s.N, s.Cin, s.H, s.W}, type, memory::format_tag::nhwc), y({s.N, s.Cout, s.out_h(), s.out_w()}, type, memory::format_tag::nhwc);
-  const memory::dims taps = s.groups > 1 ? memory::dims{s.groups, s.out_group(), s.in_group(), s.window.kernel_h, s.window.kernel_w}
-                                         : memory::dims{s.Cout, s.Cin, s.window.kernel_h, s.window.kernel_w};
-  const memory::desc w(taps, type, memory::format_tag::any), dw(taps, f32, memory::format_tag::any), b({s.Cout}, f32, memory::format_tag::a);
+  const memory::desc x({s.N, s.Cin, s.H, s.W}, type, memory::format_tag::nhwc),
+      y({s.N, s.Cout, s.out_h(), s.out_w()}, type, memory::format_tag::nhwc);
+  const memory::dims taps =
+      s.groups > 1 ? memory::dims{s.groups, s.out_group(), s.in_group(), s.window.kernel_h, s.window.kernel_w}
+                   : memory::dims{s.Cout, s.Cin, s.window.kernel_h, s.window.kernel_w};
+  const memory::desc w(taps, type, memory::format_tag::any), dw(taps, f32, memory::format_tag::any),
+      b({s.Cout}, f32, memory::format_tag::a);
   const memory::dims step{s.window.stride_h, s.window.stride_w}, pad{s.window.pad_h, s.window.pad_w};
   const auto direct = algorithm::convolution_direct;
-  const convolution_forward::primitive_desc forward({prop_kind::forward_training, direct, x, w, b, y, step, pad, pad}, eng);
+  const convolution_forward::primitive_desc forward({prop_kind::forward_training, direct, x, w, b, y, step, pad, pad},
+                                                    eng);
   memory X(x, eng, c.x.data()), Y(y, eng, c.y.data()), B(b, eng, c.b.data());
   const auto loop = [&](const primitive& op, const std::unordered_map<int, memory>& args) {
     for (auto _ : state) op.execute(stream, args), stream.wait();
   };
   if (p == fwd) {
     memory F(forward.weights_desc(), eng);
-    loop(convolution_forward(forward), {{DNNL_ARG_SRC, X}, {DNNL_ARG_WEIGHTS, F}, {DNNL_ARG_BIAS, B}, {DNNL_ARG_DST, Y}});
+    loop(convolution_forward(forward),
+         {{DNNL_ARG_SRC, X}, {DNNL_ARG_WEIGHTS, F}, {DNNL_ARG_BIAS, B}, {DNNL_ARG_DST, Y}});
   } else if (p == data) {
     const convolution_backward_data::primitive_desc pd({direct, x, w, y, step, pad, pad}, eng, forward);
     memory F(pd.weights_desc(), eng);
@@ -136,7 +160,8 @@ void onednn(benchmark::State& state) {
   } else {
     const convolution_backward_weights::primitive_desc pd({direct, x, dw, b, y, step, pad, pad}, eng, forward);
     memory F(pd.diff_weights_desc(), eng);
-    loop(convolution_backward_weights(pd), {{DNNL_ARG_SRC, X}, {DNNL_ARG_DIFF_WEIGHTS, F}, {DNNL_ARG_DIFF_BIAS, B}, {DNNL_ARG_DIFF_DST, Y}});
+    loop(convolution_backward_weights(pd),
+         {{DNNL_ARG_SRC, X}, {DNNL_ARG_DIFF_WEIGHTS, F}, {DNNL_ARG_DIFF_BIAS, B}, {DNNL_ARG_DIFF_DST, Y}});
   }
   state.SetLabel(layer.name);
   state.counters["FLOP/s"] = benchmark::Counter(2 * s.products(), benchmark::Counter::kIsIterationInvariantRate);

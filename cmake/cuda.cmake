@@ -47,6 +47,8 @@ if(BONAFIDE_WITH_CUDA AND BONAFIDE_CUDNN)  # ON, AUTO
   elseif(NOT BONAFIDE_CUDNN STREQUAL "AUTO")
     message(FATAL_ERROR "BONAFIDE_CUDNN=ON, but cuDNN 9 was not found beside CUDA (cudnn.h, libcudnn)")
   endif()
+elseif(BONAFIDE_CUDNN AND NOT BONAFIDE_CUDNN STREQUAL "AUTO")
+  message(FATAL_ERROR "BONAFIDE_CUDNN=ON, but this build has no CUDA")
 endif()
 
 # What calls CUDA's libraries has an implementation without them, no_<name>.cpp: takes the one that is not part of this build

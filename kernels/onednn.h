@@ -26,6 +26,7 @@ inline dnnl::engine& engine() {
 }
 
 template <class T>
-constexpr dnnl::memory::data_type type_of = sizeof(T) == 4 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+constexpr dnnl::memory::data_type type_of = sizeof(T) == 4 ? dnnl::memory::data_type::f32
+                                                           : dnnl::memory::data_type::bf16;
 
 }  // namespace bonafide::kernels::onednn

@@ -1,5 +1,5 @@
-// kernels/partial_sums.h — sums over the rows of a gradient in parts that the shape fixes, and over the parts in order: on
-// the CPU.
+// kernels/partial_sums.h — sums over the rows of a gradient in parts that the shape fixes, and over the parts in order:
+// on the CPU.
 #pragma once
 #include <algorithm>
 
@@ -11,7 +11,8 @@ namespace bonafide::kernels {
 // sum[j] = sum of rows [begin, end) of dy[., j], j < cols. Short runs of f32 are added up in f64: a bias of 200,000
 // rows keeps its digits.
 template <class T>
-void column_sums(const T* dy, std::int64_t begin, std::int64_t end, std::int64_t stride, std::int64_t cols, float* sum) {
+void column_sums(const T* dy, std::int64_t begin, std::int64_t end, std::int64_t stride, std::int64_t cols,
+                 float* sum) {
   constexpr std::int64_t kCols = 128, kRun = 64;
   for (std::int64_t c = 0; c < cols; c += kCols) {
     const std::int64_t n = std::min(kCols, cols - c);

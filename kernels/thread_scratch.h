@@ -1,4 +1,5 @@
-// kernels/thread_scratch.h — memory at whole cache lines, and memory of that kind that each thread keeps for its next use.
+// kernels/thread_scratch.h — memory at whole cache lines, and memory of that kind that each thread keeps for its next
+// use.
 #pragma once
 #include <cstdlib>
 #include <memory>

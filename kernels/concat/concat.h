@@ -1,7 +1,8 @@
-// kernels/concat/concat.h — one of the tensors that are concatenated along the channels: where its channels lie in the whole.
+// kernels/concat/concat.h — one of the tensors that are concatenated along the channels: where its channels lie in the
+// whole.
 //
-//   forward    y[r, at + c] = x[r, c]          x [rows, C], y [rows, total], c < C; the other columns of y are not touched
-//   backward   dx[r, c]     = dy[r, at + c]
+//   forward    y[r, at + c] = x[r, c]          x [rows, C], y [rows, total], c < C; the other columns of y are not
+//   touched backward   dx[r, c]     = dy[r, at + c]
 //
 // Called once for each tensor, of which there may be any number. A copy: exact in every storage type T. Deterministic.
 #pragma once

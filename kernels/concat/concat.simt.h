@@ -1,5 +1,5 @@
-// kernels/concat/concat.simt.h — concatenation, the body of its CUDA kernel: a thread owns 16 bytes of a row of the part,
-// one access where the arrays allow it.
+// kernels/concat/concat.simt.h — concatenation, the body of its CUDA kernel: a thread owns 16 bytes of a row of the
+// part, one access where the arrays allow it.
 #pragma once
 #include "kernels/concat/concat.h"
 #include "kernels/simt/elementwise.h"
@@ -22,13 +22,14 @@ void for_each_array(const CopyColumns<T>& a, F&& f) {
 namespace simt_bodies {
 using namespace simt;
 
-// Threads are dealt the rows' vectors one after another, whatever the width of a row.
+// Threads are dealt the rows' vectors one after another, whatever the width of a row. One of the two rows is C wide.
 struct CopyColumnsKernel {
   static constexpr const char* kName = "copy_columns";
   static constexpr int kMaxThreads = kElementwiseThreads;
   template <class T>
   static LaunchShape shape(const CopyColumns<T>& a) {
-    return {.grid = {ceil_div<std::int64_t>(a.rows * ceil_div<std::int64_t>(a.C, kWidest<T>), kMaxThreads)}, .block = {kMaxThreads}};
+    return {.grid = {ceil_div<std::int64_t>(a.rows * ceil_div<std::int64_t>(a.C, kWidest<T>), kMaxThreads)},
+            .block = {kMaxThreads}};
   }
   template <Block B, class T>
   BF_DEVICE static void run(B& block, const CopyColumns<T>& a) {
@@ -37,7 +38,7 @@ struct CopyColumnsKernel {
     const std::int64_t row = i / across, c = i % across * N;
     if (row >= a.rows) return;
     const std::int64_t from = row * a.from_row + a.from_at + c, to = row * a.to_row + a.to_at + c;
-    const bool vectors = (a.C | a.from_row | a.from_at | a.to_row | a.to_at) % N == 0 && all_aligned<N>(block, a.from, a.to);
+    const bool vectors = (a.from_row | a.from_at | a.to_row | a.to_at) % N == 0 && all_aligned<N>(block, a.from, a.to);
     if (vectors) {
       const auto v = block.template load_vector<N>(a.from, from);
       store_gradient<N>(block, a.mode, a.to, to, [&](int k) { return to_f32(v[k]); });
@@ -55,7 +56,8 @@ template <class Launch, class T>
 void concat_fwd(Launch&& launch, const ConcatFwd<T>& a) {
   check(a);
   launch(CopyColumnsKernel(),
-         CopyColumns<T>{.from = a.x, .to = a.y, .rows = a.rows, .C = a.C, .from_row = a.C, .to_row = a.total, .to_at = a.at});
+         CopyColumns<T>{
+             .from = a.x, .to = a.y, .rows = a.rows, .C = a.C, .from_row = a.C, .to_row = a.total, .to_at = a.at});
 }
 template <class Launch, class T>
 void concat_bwd(Launch&& launch, const ConcatBwd<T>& a) {

@@ -11,8 +11,8 @@ namespace {
 
 template <class A>
 void check_extents(const A& a, std::int64_t part, std::int64_t whole) {
-  BF_CHECK(a.rows >= 0 && a.C >= 0 && a.at >= 0 && a.at + a.C <= a.total, "concat: channels [", a.at, ", ", a.at + a.C, ") of ", a.total,
-           ", ", a.rows, " rows");
+  BF_CHECK(a.rows >= 0 && a.C >= 0 && a.at >= 0 && a.at + a.C <= a.total, "concat: channels [", a.at, ", ", a.at + a.C,
+           ") of ", a.total, ", ", a.rows, " rows");
   BF_CHECK(part == a.rows * a.C, "concat: part of ", part, " elements, expected [", a.rows, ", ", a.C, "]");
   BF_CHECK(whole == a.rows * a.total, "concat: whole of ", whole, " elements, expected [", a.rows, ", ", a.total, "]");
 }

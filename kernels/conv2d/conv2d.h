@@ -1,16 +1,19 @@
 // kernels/conv2d/conv2d.h — 2-D convolution of any kernel, stride, zero padding and groups. No Tensor, no autograd.
 //
-//   forward    y[n,i,j,o]  = b[o] + sum_{u,v,c} x[n, i sh - ph + u, j sw - pw + v, g I + c] w[o,c,u,v]     g = o / O; x is 0 outside
-//   data       dx          = the same products' derivative: every dy[n,i,j,o] w[o,c,u,v] goes to where x was read
-//   weight     dw[o,c,u,v] = sum_{n,i,j} dy[n,i,j,o] x[n, i sh - ph + u, j sw - pw + v, g I + c],  db[o] = sum_{n,i,j} dy[n,i,j,o]
+//   forward    y[n,i,j,o]  = b[o] + sum_{u,v,c} x[n, i sh - ph + u, j sw - pw + v, g I + c] w[o,c,u,v]     g = o / O; x
+//   is 0 outside data       dx          = the same products' derivative: every dy[n,i,j,o] w[o,c,u,v] goes to where x
+//   was read weight     dw[o,c,u,v] = sum_{n,i,j} dy[n,i,j,o] x[n, i sh - ph + u, j sw - pw + v, g I + c],  db[o] =
+//   sum_{n,i,j} dy[n,i,j,o]
 //
-// x, dx: [N, H, W, Cin]; y, dy: [N, out_h, out_w, Cout]; w: [Cout, I, kh, kw], PyTorch's layout, stored as T like the activations;
-// b, dw, db: f32, dw in w's layout. I = Cin / groups, O = Cout / groups. N = 0 is legal; a window that does not fit is not.
-// Products and sums are f32 (CUDA: unless `products` says tf32), rounded to T once; where cuDNN computes y of bf16, before
-// the bias is added as well. A 1x1 convolution of stride 1 is a linear layer: kernels/matmul/matmul.h.
+// x, dx: [N, H, W, Cin]; y, dy: [N, out_h, out_w, Cout]; w: [Cout, I, kh, kw], PyTorch's layout, stored as T like the
+// activations; b, dw, db: f32, dw in w's layout. I = Cin / groups, O = Cout / groups. N = 0 is legal; a window that
+// does not fit is not. Products and sums are f32 (CUDA: unless `products` says tf32), rounded to T once; where cuDNN
+// computes y of bf16, before the bias is added as well. A 1x1 convolution of stride 1 is a linear layer:
+// kernels/matmul/matmul.h.
 //
-// Deterministic. CPU: pieces fixed by the shape, each one by one thread; the weight gradient is summed within pieces, then
-// over them in order. CUDA: cuDNN with plans that repeat, or, where it is not part of the build or has none, kernels of our own.
+// Deterministic. CPU: pieces fixed by the shape, each one by one thread; the weight gradient is summed within pieces,
+// then over them in order. CUDA: cuDNN with plans that repeat, or, where it is not part of the build or has none,
+// kernels of our own.
 #pragma once
 #include "engine/base.h"
 #include "engine/bf16.h"
@@ -79,7 +82,8 @@ std::int64_t conv2d_bwd_weight_workspace(Device::Kind where, const Conv2dShape&)
 // Blocks of CUDA threads that sum the same weight gradients over parts of the pixels. Part of the result's bits.
 constexpr std::int64_t conv2d_weight_splits(const Conv2dShape& s) {
   constexpr std::int64_t kBlocks = 528, kLeastPixels = 256;  // 132 multiprocessors four times
-  const std::int64_t tiles = s.groups * ceil_div<std::int64_t>(s.out_group(), 32) * ceil_div<std::int64_t>(s.in_group() * s.taps(), 32);
+  const std::int64_t tiles =
+      s.groups * ceil_div<std::int64_t>(s.out_group(), 32) * ceil_div<std::int64_t>(s.in_group() * s.taps(), 32);
   const std::int64_t want = ceil_div(kBlocks, tiles), most = ceil_div(s.pixels(), kLeastPixels);
   return most < 1 ? 1 : want < most ? want : most;
 }
@@ -87,7 +91,8 @@ constexpr std::int64_t conv2d_weight_splits(const Conv2dShape& s) {
 // Products with the padding are counted, as libraries do.
 template <class T>
 constexpr Cost conv2d_fwd_cost(const Conv2dShape& s) {
-  return {sizeof(T) * double(s.x_len() + s.w_len()) + 4.0 * double(s.Cout), sizeof(T) * double(s.y_len()), 2 * s.products()};
+  return {sizeof(T) * double(s.x_len() + s.w_len()) + 4.0 * double(s.Cout), sizeof(T) * double(s.y_len()),
+          2 * s.products()};
 }
 template <class T>
 constexpr Cost conv2d_bwd_data_cost(const Conv2dShape& s) {
@@ -95,7 +100,8 @@ constexpr Cost conv2d_bwd_data_cost(const Conv2dShape& s) {
 }
 template <class T>
 constexpr Cost conv2d_bwd_weight_cost(const Conv2dShape& s) {
-  return {sizeof(T) * double(s.x_len() + s.y_len()), 4.0 * double(s.w_len() + s.Cout), 2 * s.products() + double(s.y_len())};
+  return {sizeof(T) * double(s.x_len() + s.y_len()), 4.0 * double(s.w_len() + s.Cout),
+          2 * s.products() + double(s.y_len())};
 }
 
 template <class T>

@@ -1,9 +1,9 @@
-// kernels/conv2d/conv2d.simt.h — general convolution on CUDA: the bodies of our own kernels, which compute where cuDNN does
-// not, and what is launched around either.
+// kernels/conv2d/conv2d.simt.h — general convolution on CUDA: the bodies of our own kernels, which compute where cuDNN
+// does not, and what is launched around either.
 //
-// A block computes 32 x 32 results, its 64 threads 4 x 4 each: 16 terms of all sums at a time are gathered into shared memory.
-// Terms are ordered (row and column of the window, channel), so that threads read neighbouring channels of a pixel, and
-// weights are put into that order first.
+// A block computes 32 x 32 results, its 64 threads 4 x 4 each: 16 terms of all sums at a time are gathered into shared
+// memory. Terms are ordered (row and column of the window, channel), so that threads read neighbouring channels of a
+// pixel, and weights are put into that order first.
 #pragma once
 #include "kernels/carver.h"
 #include "kernels/conv2d/conv2d.h"
@@ -12,7 +12,8 @@
 
 namespace bonafide::kernels {
 
-// w [Cout, I, taps] -> [Cout, taps, I], or, turned, -> [Cin, taps, O]: what the data gradient's sums run over lies together.
+// w [Cout, I, taps] -> [Cout, taps, I], or, turned, -> [Cin, taps, O]: what the data gradient's sums run over lies
+// together.
 template <class T>
 struct Conv2dPack {
   Span<const T> w;
@@ -77,7 +78,8 @@ struct Conv2dPackKernel {
   BF_DEVICE static void run(B& block, const Conv2dPack<T>& a) {
     const std::int64_t i = std::int64_t(block.bx()) * kMaxThreads + block.tx();
     if (i >= a.packed.len) return;
-    const std::int64_t inner = a.turned ? a.out : a.in, first = i / inner / a.taps, tap = i / inner % a.taps, last = i % inner;
+    const std::int64_t inner = a.turned ? a.out : a.in, first = i / inner / a.taps, tap = i / inner % a.taps,
+                       last = i % inner;
     std::int64_t o = first, c = last;  // turned: `first` counts input channels through all groups
     if (a.turned) o = first / a.in * a.out + last, c = first % a.in;
     block.store(a.packed, i, block.load(a.w, (o * a.in + c) * a.taps + tap));
@@ -91,7 +93,8 @@ inline constexpr int kConvLoads = kConvTile * kConvTerms / kConvThreads;
 
 // sum[i][j] += the products of 16 terms, from rows of 32 values for each.
 template <Block B>
-BF_DEVICE void conv2d_multiply(B& block, Span<const float> rows, Span<const float> columns, float (&sum)[kConvOwn][kConvOwn]) {
+BF_DEVICE void conv2d_multiply(B& block, Span<const float> rows, Span<const float> columns,
+                               float (&sum)[kConvOwn][kConvOwn]) {
   BF_UNROLL
   for (int k = 0; k < kConvTerms; ++k) {
     const auto r = block.template load_vector<kConvOwn>(rows, k * kConvPitch + block.ty() * kConvOwn);
@@ -131,11 +134,13 @@ struct Conv2dRowsKernel {
     const auto pixels = block.template shared<Pixels, float, kConvTerms * kConvPitch>();
     const auto weights = block.template shared<Weights, float, kConvTerms * kConvPitch>();
     const int in = a.in_c / a.groups, out = a.out_c / a.groups, blocks = ceil_div(out, kConvTile);
-    const int g = block.by() / blocks, first_out = block.by() % blocks * kConvTile, first_pixel = block.bx() * kConvTile;
+    const int g = block.by() / blocks, first_out = block.by() % blocks * kConvTile,
+              first_pixel = block.bx() * kConvTile;
     const int terms = a.window.kernel_h * a.window.kernel_w * in;
 
     // This thread gathers one of the 16 terms, for every fourth pixel and channel of the result.
-    const int thread = block.ty() * kConvSide + block.tx(), own_term = thread % kConvTerms, own_row = thread / kConvTerms;
+    const int thread = block.ty() * kConvSide + block.tx(), own_term = thread % kConvTerms,
+              own_row = thread / kConvTerms;
     constexpr int kStep = kConvThreads / kConvTerms;
     int y[kConvLoads], x[kConvLoads], image[kConvLoads];  // image -1: there is no such pixel
     BF_UNROLL
@@ -154,7 +159,8 @@ struct Conv2dRowsKernel {
         const int column = conv2d_source<kData>(x[i], v, a.window.stride_w, a.window.pad_w, a.in_w);
         float value = 0;
         if (image[i] >= 0 && term < terms && row >= 0 && column >= 0)
-          value = to_f32(block.load(a.in, ((std::int64_t(image[i]) * a.in_h + row) * a.in_w + column) * a.in_c + g * in + c));
+          value = to_f32(
+              block.load(a.in, ((std::int64_t(image[i]) * a.in_h + row) * a.in_w + column) * a.in_c + g * in + c));
         block.store(pixels, own_term * kConvPitch + own_row + i * kStep, value);
       }
       BF_UNROLL
@@ -213,7 +219,8 @@ struct Conv2dWeightKernel {
     const int begin = int(split * s.pixels() / a.splits), end = int((split + 1) * s.pixels() / a.splits);
 
     // This thread gathers 8 neighbouring pixels of the 16, for one channel of dy and for one weight.
-    const int thread = block.ty() * kConvSide + block.tx(), own = thread % kConvTile, own_pixel = thread / kConvTile * kConvLoads;
+    const int thread = block.ty() * kConvSide + block.tx(), own = thread % kConvTile,
+              own_pixel = thread / kConvTile * kConvLoads;
     const int o = first_out + own, weight = first_weight + own, c = weight % in, tap = weight / in;
     const int u = tap / k.kernel_w, v = tap % k.kernel_w;
     float sum[kConvOwn][kConvOwn] = {};
@@ -224,7 +231,8 @@ struct Conv2dWeightKernel {
       for (int i = 0; i < kConvLoads; ++i, ++p) {
         float dy = 0, value = 0;
         if (o < out && p < end) dy = to_f32(block.load(a.dy, std::int64_t(p) * s.Cout + g * out + o));
-        const int row = conv2d_source<false>(y, u, k.stride_h, k.pad_h, H), column = conv2d_source<false>(x, v, k.stride_w, k.pad_w, W);
+        const int row = conv2d_source<false>(y, u, k.stride_h, k.pad_h, H),
+                  column = conv2d_source<false>(x, v, k.stride_w, k.pad_w, W);
         if (weight < weights && p < end && row >= 0 && column >= 0)
           value = to_f32(block.load(a.x, ((std::int64_t(image) * H + row) * W + column) * s.Cin + g * in + c));
         block.store(gradients, (own_pixel + i) * kConvPitch + own, dy);
@@ -275,7 +283,8 @@ template <class T, class Launch>
 Span<const T> conv2d_pack(Launch&& launch, Span<const T> w, Span<float> workspace, const Conv2dShape& s, bool turned) {
   const Span<T> packed = Carver(workspace).span<T>(s.w_len());
   launch(Conv2dPackKernel(),
-         Conv2dPack<T>{.w = w, .packed = packed, .in = s.in_group(), .out = s.out_group(), .taps = s.taps(), .turned = turned});
+         Conv2dPack<T>{
+             .w = w, .packed = packed, .in = s.in_group(), .out = s.out_group(), .taps = s.taps(), .turned = turned});
   return packed;
 }
 
@@ -284,7 +293,14 @@ void conv2d_fwd(Launch&& launch, const Conv2dFwd<T>& a) {
   check(a, Device::cuda);
   const Conv2dShape& s = a.shape;
   if (s.linear())
-    return linear_fwd(launch, LinearFwd<T>{.x = a.x, .w = a.w, .b = a.b, .y = a.y, .rows = s.pixels(), .in = s.Cin, .out = s.Cout, .products = a.products});
+    return linear_fwd(launch, LinearFwd<T>{.x = a.x,
+                                           .w = a.w,
+                                           .b = a.b,
+                                           .y = a.y,
+                                           .rows = s.pixels(),
+                                           .in = s.Cin,
+                                           .out = s.Cout,
+                                           .products = a.products});
   if (s.N == 0) return;
   check_counts(s);
   const Span<const T> packed = conv2d_pack<T>(launch, a.w, a.workspace, s, false);
@@ -292,10 +308,19 @@ void conv2d_fwd(Launch&& launch, const Conv2dFwd<T>& a) {
     if (a.b) launch(AddBiasKernel(), AddBias<T>{a.y, a.b, s.pixels(), s.Cout});
     return;
   }
-  launch(Conv2dRowsKernel<false>(),
-         Conv2dRows<T>{.in = a.x, .w = packed, .b = a.b, .out = a.y, .in_h = int(s.H), .in_w = int(s.W), .in_c = int(s.Cin),
-                       .out_h = int(s.out_h()), .out_w = int(s.out_w()), .out_c = int(s.Cout), .groups = s.groups,
-                       .pixels = int(s.pixels()), .window = s.window});
+  launch(Conv2dRowsKernel<false>(), Conv2dRows<T>{.in = a.x,
+                                                  .w = packed,
+                                                  .b = a.b,
+                                                  .out = a.y,
+                                                  .in_h = int(s.H),
+                                                  .in_w = int(s.W),
+                                                  .in_c = int(s.Cin),
+                                                  .out_h = int(s.out_h()),
+                                                  .out_w = int(s.out_w()),
+                                                  .out_c = int(s.Cout),
+                                                  .groups = s.groups,
+                                                  .pixels = int(s.pixels()),
+                                                  .window = s.window});
 }
 template <class Launch, class T>
 void conv2d_bwd_data(Launch&& launch, const Conv2dBwdData<T>& a) {
@@ -303,16 +328,33 @@ void conv2d_bwd_data(Launch&& launch, const Conv2dBwdData<T>& a) {
   if (a.dx_mode == GradMode::skip) return;
   const Conv2dShape& s = a.shape;
   if (s.linear())
-    return linear_bwd_data(launch, LinearBwdData<T>{.dy = a.dy, .w = a.w, .dx = a.dx, .dx_mode = a.dx_mode, .rows = s.pixels(), .in = s.Cin, .out = s.Cout, .products = a.products});
+    return linear_bwd_data(launch, LinearBwdData<T>{.dy = a.dy,
+                                                    .w = a.w,
+                                                    .dx = a.dx,
+                                                    .dx_mode = a.dx_mode,
+                                                    .rows = s.pixels(),
+                                                    .in = s.Cin,
+                                                    .out = s.Cout,
+                                                    .products = a.products});
   if (s.N == 0) return;
   check_counts(s);
   const bool add = a.dx_mode == GradMode::add;
-  if (cuda::has_cudnn() && cuda::cudnn_data(s, a.products, a.dy, conv2d_pack<T>(launch, a.w, a.workspace, s, false), a.dx, add, launch.stream()))
+  if (cuda::has_cudnn() && cuda::cudnn_data(s, a.products, a.dy, conv2d_pack<T>(launch, a.w, a.workspace, s, false),
+                                            a.dx, add, launch.stream()))
     return;
-  launch(Conv2dRowsKernel<true>(),
-         Conv2dRows<T>{.in = a.dy, .w = conv2d_pack<T>(launch, a.w, a.workspace, s, true), .out = a.dx, .add = add,
-                       .in_h = int(s.out_h()), .in_w = int(s.out_w()), .in_c = int(s.Cout), .out_h = int(s.H), .out_w = int(s.W),
-                       .out_c = int(s.Cin), .groups = s.groups, .pixels = int(s.N * s.H * s.W), .window = s.window});
+  launch(Conv2dRowsKernel<true>(), Conv2dRows<T>{.in = a.dy,
+                                                 .w = conv2d_pack<T>(launch, a.w, a.workspace, s, true),
+                                                 .out = a.dx,
+                                                 .add = add,
+                                                 .in_h = int(s.out_h()),
+                                                 .in_w = int(s.out_w()),
+                                                 .in_c = int(s.Cout),
+                                                 .out_h = int(s.H),
+                                                 .out_w = int(s.W),
+                                                 .out_c = int(s.Cin),
+                                                 .groups = s.groups,
+                                                 .pixels = int(s.N * s.H * s.W),
+                                                 .window = s.window});
 }
 template <class Launch, class T>
 void conv2d_bwd_weight(Launch&& launch, const Conv2dBwdWeight<T>& a) {
@@ -320,7 +362,17 @@ void conv2d_bwd_weight(Launch&& launch, const Conv2dBwdWeight<T>& a) {
   const Conv2dShape& s = a.shape;
   if (a.dw_mode == GradMode::skip && a.db_mode == GradMode::skip) return;
   if (s.linear())
-    return linear_bwd_weight(launch, LinearBwdWeight<T>{.dy = a.dy, .x = a.x, .dw = a.dw, .db = a.db, .dw_mode = a.dw_mode, .db_mode = a.db_mode, .workspace = a.workspace, .rows = s.pixels(), .in = s.Cin, .out = s.Cout, .products = a.products});
+    return linear_bwd_weight(launch, LinearBwdWeight<T>{.dy = a.dy,
+                                                        .x = a.x,
+                                                        .dw = a.dw,
+                                                        .db = a.db,
+                                                        .dw_mode = a.dw_mode,
+                                                        .db_mode = a.db_mode,
+                                                        .workspace = a.workspace,
+                                                        .rows = s.pixels(),
+                                                        .in = s.Cin,
+                                                        .out = s.Cout,
+                                                        .products = a.products});
   check_counts(s);
   std::int64_t splits = conv2d_weight_splits(s);
   const std::int64_t floats = splits * s.w_len();
@@ -329,7 +381,8 @@ void conv2d_bwd_weight(Launch&& launch, const Conv2dBwdWeight<T>& a) {
     if (s.N > 0 && cuda::cudnn_weight(s, a.products, a.dy, a.x, sums, launch.stream()))
       splits = 1;
     else
-      launch(Conv2dWeightKernel(), Conv2dWeight<T>{.dy = a.dy, .x = a.x, .partials = partials, .shape = s, .splits = splits});
+      launch(Conv2dWeightKernel(),
+             Conv2dWeight<T>{.dy = a.dy, .x = a.x, .partials = partials, .shape = s, .splits = splits});
     launch(Conv2dWeightEndKernel(), Conv2dWeightEnd{.partials = a.workspace.slice(0, splits * s.w_len()),
                                                     .dw = a.dw,
                                                     .add = a.dw_mode == GradMode::add,

@@ -51,16 +51,16 @@ std::vector<Part> bands_of(const Conv2dShape& s, std::int64_t bands) {
     for (std::int64_t y = 0; y < s.out_h(); y += rows) all.push_back(band_of(s, n, y, std::min(rows, s.out_h() - y)));
   return all;
 }
-// Bands of at least 8 rows, `want` pieces if there are that many. Where the padding is as high as the window, a band could
-// lie in it altogether.
+// Bands of at least 8 rows, `want` pieces if there are that many. Where the padding is as high as the window, a band
+// could lie in it altogether.
 std::int64_t bands_for(const Conv2dShape& s, std::int64_t want) {
   if (s.window.pad_h >= s.window.kernel_h) return 1;
   return std::clamp<std::int64_t>(ceil_div(want, s.N), 1, std::max<std::int64_t>(1, s.out_h() / 8));
 }
 
-// 4 M products take 40 us in f32 on one AVX-512 core: long against a call (5 us). Small images share a piece; large ones are
-// cut into bands where that can be done (not for data gradients, to which neighbouring bands add) and where there are less
-// than 32 of them.
+// 4 M products take 40 us in f32 on one AVX-512 core: long against a call (5 us). Small images share a piece; large
+// ones are cut into bands where that can be done (not for data gradients, to which neighbouring bands add) and where
+// there are less than 32 of them.
 std::vector<Part> activation_parts(const Conv2dShape& s, bool bands) {
   constexpr double kProducts = 1 << 22;
   if (s.N == 0) return {};
@@ -74,8 +74,8 @@ std::vector<Part> activation_parts(const Conv2dShape& s, bool bands) {
   return all;
 }
 
-// Parts whose weight gradients are summed apart: of at least 512 pixels, because adding one up costs as much as some dozens
-// of pixels do.
+// Parts whose weight gradients are summed apart: of at least 512 pixels, because adding one up costs as much as some
+// dozens of pixels do.
 std::vector<Part> weight_parts(const Conv2dShape& s) {
   if (s.N == 0) return {};
   const std::int64_t want = std::clamp<std::int64_t>(s.pixels() / 512, 1, 16);
@@ -89,7 +89,9 @@ std::vector<Part> weight_parts(const Conv2dShape& s) {
 // How the CPU divides the workspace of a weight gradient.
 struct WeightSums {
   Span<float> dw, db;  // [parts, w], [parts, Cout]
-  WeightSums(const Conv2dShape& s, std::int64_t parts, Carver& w) { dw = w.span(parts * s.w_len()), db = w.span(parts * s.Cout); }
+  WeightSums(const Conv2dShape& s, std::int64_t parts, Carver& w) {
+    dw = w.span(parts * s.w_len()), db = w.span(parts * s.Cout);
+  }
 };
 
 // Weights in the orders that the parts of a call read, one after another in the workspace.
@@ -130,15 +132,16 @@ std::int64_t filter_workspace(Device::Kind where, ConvPass pass, const Conv2dSha
 
 void check_shape(const Conv2dShape& s) {
   const Window2d& k = s.window;
-  BF_CHECK(s.N >= 0 && s.H > 0 && s.W > 0 && s.Cin > 0 && s.Cout > 0, "conv2d: [", s.N, ", ", s.H, ", ", s.W, ", ", s.Cin, "] to ",
-           s.Cout, " channels");
-  BF_CHECK(k.kernel_h > 0 && k.kernel_w > 0 && k.stride_h > 0 && k.stride_w > 0 && k.pad_h >= 0 && k.pad_w >= 0 && !k.ceil_mode,
-           "conv2d: kernel ", k.kernel_h, " x ", k.kernel_w, ", stride ", k.stride_h, " x ", k.stride_w, ", padding ", k.pad_h, " x ",
-           k.pad_w, k.ceil_mode ? ", sizes rounded up" : "");
-  BF_CHECK(s.groups > 0 && s.Cin % s.groups == 0 && s.Cout % s.groups == 0, "conv2d: ", s.groups, " groups of ", s.Cin, " and ", s.Cout,
-           " channels");
-  BF_CHECK(s.out_h() > 0 && s.out_w() > 0, "conv2d: a window of ", k.kernel_h, " x ", k.kernel_w, " does not fit an image of ", s.H,
-           " x ", s.W, " with padding ", k.pad_h, " x ", k.pad_w);
+  BF_CHECK(s.N >= 0 && s.H > 0 && s.W > 0 && s.Cin > 0 && s.Cout > 0, "conv2d: [", s.N, ", ", s.H, ", ", s.W, ", ",
+           s.Cin, "] to ", s.Cout, " channels");
+  BF_CHECK(k.kernel_h > 0 && k.kernel_w > 0 && k.stride_h > 0 && k.stride_w > 0 && k.pad_h >= 0 && k.pad_w >= 0 &&
+               !k.ceil_mode,
+           "conv2d: kernel ", k.kernel_h, " x ", k.kernel_w, ", stride ", k.stride_h, " x ", k.stride_w, ", padding ",
+           k.pad_h, " x ", k.pad_w, k.ceil_mode ? ", sizes rounded up" : "");
+  BF_CHECK(s.groups > 0 && s.Cin % s.groups == 0 && s.Cout % s.groups == 0, "conv2d: ", s.groups, " groups of ", s.Cin,
+           " and ", s.Cout, " channels");
+  BF_CHECK(s.out_h() > 0 && s.out_w() > 0, "conv2d: a window of ", k.kernel_h, " x ", k.kernel_w,
+           " does not fit an image of ", s.H, " x ", s.W, " with padding ", k.pad_h, " x ", k.pad_w);
 }
 void check_extent(const char* what, std::int64_t got, std::int64_t want) {
   BF_CHECK(got == want, "conv2d: ", what, " has ", got, " elements, expected ", want);
@@ -211,7 +214,8 @@ template <class T>
 void conv2d_fwd(const Conv2dFwd<T>& a) {
   check(a, Device::cpu);
   const Conv2dShape& s = a.shape;
-  if (s.linear()) return linear_fwd<T>({.x = a.x, .w = a.w, .b = a.b, .y = a.y, .rows = s.pixels(), .in = s.Cin, .out = s.Cout});
+  if (s.linear())
+    return linear_fwd<T>({.x = a.x, .w = a.w, .b = a.b, .y = a.y, .rows = s.pixels(), .in = s.Cin, .out = s.Cout});
   const auto parts = activation_parts(s, true);
   if (parts.empty()) return;
   const PackedWeights<T> weights(ConvPass::forward, parts, a.workspace);

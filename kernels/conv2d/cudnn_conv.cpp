@@ -1,10 +1,10 @@
-// kernels/conv2d/cudnn_conv.cpp — see cudnn_conv.h. cuDNN 9, its graph API: what it calls legacy cannot give f32 gradients of
-// weights for bf16 activations. Compiled where there is cuDNN.
+// kernels/conv2d/cudnn_conv.cpp — see cudnn_conv.h. cuDNN 9, its graph API: what it calls legacy cannot give f32
+// gradients of weights for bf16 activations. Compiled where there is cuDNN.
 //
 // Results repeat: the plan of a convolution is the first of cuDNN's own ranking whose engine neither is marked as
-// nondeterministic nor trades precision (Winograd, FFT, inputs converted down, sums that are not f32), and it is kept. f32
-// "in full" excludes tensor cores, too. cuDNN loads the libraries behind it when the first handle is made: a program that
-// never computes on a GPU never loads them.
+// nondeterministic nor trades precision (Winograd, FFT, inputs converted down, sums that are not f32), and it is kept.
+// f32 "in full" excludes tensor cores, too. cuDNN loads the libraries behind it when the first handle is made: a
+// program that never computes on a GPU never loads them.
 #include "kernels/conv2d/cudnn_conv.h"
 
 #include <cudnn.h>
@@ -35,8 +35,11 @@ struct Key {
   friend auto operator<=>(const Key&, const Key&) = default;
 };
 std::string describe(const Key& k) {
-  return str(k.pass == Pass::forward ? "forward" : k.pass == Pass::data ? "data" : "weight", " pass, ", k.Cin, " to ", k.Cout,
-             " channels, ", k.kernel_h, " x ", k.kernel_w, k.half ? ", bf16" : ", f32");
+  return str(k.pass == Pass::forward ? "forward"
+             : k.pass == Pass::data  ? "data"
+                                     : "weight",
+             " pass, ", k.Cin, " to ", k.Cout, " channels, ", k.kernel_h, " x ", k.kernel_w,
+             k.half ? ", bf16" : ", f32");
 }
 
 void check_cudnn(cudnnStatus_t s, const std::string& what) {
@@ -59,7 +62,8 @@ class Descriptor {
 
   template <class V>
   Descriptor& set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, const std::vector<V>& values) {
-    check_cudnn(cudnnBackendSetAttribute(get(), name, type, std::int64_t(values.size()), values.data()), str("attribute ", int(name)));
+    check_cudnn(cudnnBackendSetAttribute(get(), name, type, std::int64_t(values.size()), values.data()),
+                str("attribute ", int(name)));
     return *this;
   }
   template <class V>
@@ -100,7 +104,8 @@ class Descriptor {
 enum Id : std::int64_t { kX = 1, kW, kY };
 
 // [a, c, h, w] in cuDNN's order of axes, c innermost in memory.
-Descriptor tensor(Id id, cudnnDataType_t type, std::int64_t alignment, std::int64_t a, std::int64_t c, std::int64_t h, std::int64_t w) {
+Descriptor tensor(Id id, cudnnDataType_t type, std::int64_t alignment, std::int64_t a, std::int64_t c, std::int64_t h,
+                  std::int64_t w) {
   Descriptor d(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   d.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, std::int64_t(id));
   d.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, type);
@@ -116,7 +121,8 @@ Descriptor operation(const Key& k) {
   const std::int64_t out_h = window_out(k.H, k.kernel_h, k.stride_h, k.pad_h, false),
                      out_w = window_out(k.W, k.kernel_w, k.stride_w, k.pad_w, false);
   const Descriptor x = tensor(kX, type, k.x_alignment, k.N, k.Cin, k.H, k.W);
-  const Descriptor w = tensor(kW, k.pass == Pass::weight ? CUDNN_DATA_FLOAT : type, k.w_alignment, k.Cout, k.Cin / k.groups, k.kernel_h, k.kernel_w);
+  const Descriptor w = tensor(kW, k.pass == Pass::weight ? CUDNN_DATA_FLOAT : type, k.w_alignment, k.Cout,
+                              k.Cin / k.groups, k.kernel_h, k.kernel_w);
   const Descriptor y = tensor(kY, type, k.y_alignment, k.N, k.Cout, out_h, out_w);
 
   const std::vector<std::int64_t> pad{k.pad_h, k.pad_w}, one{1, 1};
@@ -127,7 +133,8 @@ Descriptor operation(const Key& k) {
   convolution.set(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, pad);
   convolution.set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, pad);
   convolution.set(CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, one);
-  convolution.set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, std::vector<std::int64_t>{k.stride_h, k.stride_w});
+  convolution.set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64,
+                  std::vector<std::int64_t>{k.stride_h, k.stride_w});
   convolution.finalize("a convolution");
 
   struct Names {
@@ -156,13 +163,16 @@ Descriptor operation(const Key& k) {
 
 // Whether an engine gives the same f32 sums every time.
 bool acceptable(const Descriptor& engine, const Key& k) {
-  const auto notes = engine.ask<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                                                             CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
+  const auto notes = engine.ask<cudnnBackendNumericalNote_t>(
+      CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
   return std::none_of(notes.begin(), notes.end(), [&](cudnnBackendNumericalNote_t n) {
     switch (n) {
-      case CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP: return false;
-      case CUDNN_NUMERICAL_NOTE_TENSOR_CORE: return !k.half && k.products == F32Products::full;
-      default: return true;
+      case CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP:
+        return false;
+      case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
+        return !k.half && k.products == F32Products::full;
+      default:
+        return true;
     }
   });
 }
@@ -191,15 +201,16 @@ Plan make_plan(cudnnHandle_t handle, const Key& key) {
       handles.push_back(configurations.back().get());
     }
     std::int64_t count = 0;
-    check_cudnn(cudnnBackendGetAttribute(ranking.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, kMost, &count,
-                                         handles.data()),
+    check_cudnn(cudnnBackendGetAttribute(ranking.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                                         kMost, &count, handles.data()),
                 describe(key));
     for (std::int64_t i = 0; i < std::min(count, kMost); ++i) {
       const Descriptor& configuration = configurations[std::size_t(i)];
       const Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
       cudnnBackendDescriptor_t into = engine.get();
       std::int64_t one = 0;
-      check_cudnn(cudnnBackendGetAttribute(configuration.get(), CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &one, &into),
+      check_cudnn(cudnnBackendGetAttribute(configuration.get(), CUDNN_ATTR_ENGINECFG_ENGINE,
+                                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &one, &into),
                   describe(key));
       if (!acceptable(engine, key)) continue;
       Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
@@ -263,12 +274,28 @@ std::int64_t alignment_of(const void* p) {
 }
 
 template <class T>
-bool run(Pass pass, const Conv2dShape& s, F32Products products, bool add, const void* x, const void* w, const void* y, Stream stream) {
+bool run(Pass pass, const Conv2dShape& s, F32Products products, bool add, const void* x, const void* w, const void* y,
+         Stream stream) {
   const Window2d& k = s.window;
-  const Key key{.pass = pass, .N = s.N, .H = s.H, .W = s.W, .Cin = s.Cin, .Cout = s.Cout, .groups = s.groups,
-                .kernel_h = k.kernel_h, .kernel_w = k.kernel_w, .stride_h = k.stride_h, .stride_w = k.stride_w, .pad_h = k.pad_h,
-                .pad_w = k.pad_w, .half = sizeof(T) == 2, .add = add, .products = products, .x_alignment = alignment_of(x),
-                .w_alignment = alignment_of(w), .y_alignment = alignment_of(y)};
+  const Key key{.pass = pass,
+                .N = s.N,
+                .H = s.H,
+                .W = s.W,
+                .Cin = s.Cin,
+                .Cout = s.Cout,
+                .groups = s.groups,
+                .kernel_h = k.kernel_h,
+                .kernel_w = k.kernel_w,
+                .stride_h = k.stride_h,
+                .stride_w = k.stride_w,
+                .pad_h = k.pad_h,
+                .pad_w = k.pad_w,
+                .half = sizeof(T) == 2,
+                .add = add,
+                .products = products,
+                .x_alignment = alignment_of(x),
+                .w_alignment = alignment_of(w),
+                .y_alignment = alignment_of(y)};
   return Library::of(stream).run(key, x, w, y);
 }
 
@@ -277,21 +304,25 @@ bool run(Pass pass, const Conv2dShape& s, F32Products products, bool add, const 
 bool has_cudnn() { return true; }
 
 template <class T>
-bool cudnn_forward(const Conv2dShape& s, F32Products products, Span<const T> x, Span<const T> w, Span<T> y, Stream stream) {
+bool cudnn_forward(const Conv2dShape& s, F32Products products, Span<const T> x, Span<const T> w, Span<T> y,
+                   Stream stream) {
   return run<T>(Pass::forward, s, products, false, x.ptr, w.ptr, y.ptr, stream);
 }
 template <class T>
-bool cudnn_data(const Conv2dShape& s, F32Products products, Span<const T> dy, Span<const T> w, Span<T> dx, bool add, Stream stream) {
+bool cudnn_data(const Conv2dShape& s, F32Products products, Span<const T> dy, Span<const T> w, Span<T> dx, bool add,
+                Stream stream) {
   return run<T>(Pass::data, s, products, add, dx.ptr, w.ptr, dy.ptr, stream);
 }
 template <class T>
-bool cudnn_weight(const Conv2dShape& s, F32Products products, Span<const T> dy, Span<const T> x, Span<float> dw, Stream stream) {
+bool cudnn_weight(const Conv2dShape& s, F32Products products, Span<const T> dy, Span<const T> x, Span<float> dw,
+                  Stream stream) {
   return run<T>(Pass::weight, s, products, false, x.ptr, dw.ptr, dy.ptr, stream);
 }
 
 template bool cudnn_forward(const Conv2dShape&, F32Products, Span<const float>, Span<const float>, Span<float>, Stream);
 template bool cudnn_forward(const Conv2dShape&, F32Products, Span<const bf16>, Span<const bf16>, Span<bf16>, Stream);
-template bool cudnn_data(const Conv2dShape&, F32Products, Span<const float>, Span<const float>, Span<float>, bool, Stream);
+template bool cudnn_data(const Conv2dShape&, F32Products, Span<const float>, Span<const float>, Span<float>, bool,
+                         Stream);
 template bool cudnn_data(const Conv2dShape&, F32Products, Span<const bf16>, Span<const bf16>, Span<bf16>, bool, Stream);
 template bool cudnn_weight(const Conv2dShape&, F32Products, Span<const float>, Span<const float>, Span<float>, Stream);
 template bool cudnn_weight(const Conv2dShape&, F32Products, Span<const bf16>, Span<const bf16>, Span<float>, Stream);

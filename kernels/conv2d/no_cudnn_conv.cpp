@@ -20,7 +20,8 @@ bool cudnn_weight(const Conv2dShape&, F32Products, Span<const T>, Span<const T>,
 
 template bool cudnn_forward(const Conv2dShape&, F32Products, Span<const float>, Span<const float>, Span<float>, Stream);
 template bool cudnn_forward(const Conv2dShape&, F32Products, Span<const bf16>, Span<const bf16>, Span<bf16>, Stream);
-template bool cudnn_data(const Conv2dShape&, F32Products, Span<const float>, Span<const float>, Span<float>, bool, Stream);
+template bool cudnn_data(const Conv2dShape&, F32Products, Span<const float>, Span<const float>, Span<float>, bool,
+                         Stream);
 template bool cudnn_data(const Conv2dShape&, F32Products, Span<const bf16>, Span<const bf16>, Span<bf16>, bool, Stream);
 template bool cudnn_weight(const Conv2dShape&, F32Products, Span<const float>, Span<const float>, Span<float>, Stream);
 template bool cudnn_weight(const Conv2dShape&, F32Products, Span<const bf16>, Span<const bf16>, Span<float>, Stream);

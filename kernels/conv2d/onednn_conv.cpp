@@ -1,5 +1,5 @@
-// kernels/conv2d/onednn_conv.cpp — see conv_piece.h: pieces by oneDNN's direct convolutions, or, where it has none (bf16
-// without AVX-512), by products of patches.
+// kernels/conv2d/onednn_conv.cpp — see conv_piece.h: pieces by oneDNN's direct convolutions, or, where it has none
+// (bf16 without AVX-512), by products of patches.
 #include <algorithm>
 #include <cstring>
 #include <string_view>
@@ -39,7 +39,7 @@ struct Key {
 // A primitive, what it reads and writes, and how weight gradients come from its order into PyTorch's.
 struct Plan {
   memory::desc in, filter, bias, out, scratch, reorder_scratch;  // in: x or dx; out: y or dy
-  dnnl::primitive run, reorder;  // run: empty where oneDNN has no kernel
+  dnnl::primitive run, reorder;                                  // run: empty where oneDNN has no kernel
 };
 
 memory::desc activations(std::int64_t images, std::int64_t C, std::int64_t h, std::int64_t w, Type t) {
@@ -78,18 +78,21 @@ Plan make_plan(const Key& key) {
   };
 
   const dnnl::convolution_forward::primitive_desc forward(
-      {dnnl::prop_kind::forward_training, direct, in(key.type), filter_desc(k, key.type, false), p.bias, out, stride, before, after},
+      {dnnl::prop_kind::forward_training, direct, in(key.type), filter_desc(k, key.type, false), p.bias, out, stride,
+       before, after},
       attributes, engine(), /*allow_empty=*/true);
   if (!forward) return p;  // backward passes ask for it
   if (key.pass == Pass::forward) {
     take(forward, forward.weights_desc());
   } else if (key.pass == Pass::data) {
     const dnnl::convolution_backward_data::primitive_desc pd(
-        {direct, p.in, filter_desc(k, key.filter(), false), out, stride, before, after}, attributes, engine(), forward, true);
+        {direct, p.in, filter_desc(k, key.filter(), false), out, stride, before, after}, attributes, engine(), forward,
+        true);
     if (pd) take(pd, pd.weights_desc());
   } else {
     const dnnl::convolution_backward_weights::primitive_desc pd(
-        {direct, p.in, filter_desc(k, key.filter(), false), out, stride, before, after}, attributes, engine(), forward, true);
+        {direct, p.in, filter_desc(k, key.filter(), false), out, stride, before, after}, attributes, engine(), forward,
+        true);
     if (!pd) return p;
     take(pd, pd.diff_weights_desc());
     const memory::desc plain = filter_desc(k, key.filter(), true);
@@ -135,7 +138,8 @@ auto guarded(const char* what, const ConvFilter& f, F&& run) {
   try {
     return run();
   } catch (const dnnl::error& e) {
-    throw Error(str("oneDNN, ", what, " ", f.Cin, " to ", f.Cout, " channels, ", f.kernel_h, " x ", f.kernel_w, ": ", e.what()));
+    throw Error(str("oneDNN, ", what, " ", f.Cin, " to ", f.Cout, " channels, ", f.kernel_h, " x ", f.kernel_w, ": ",
+                    e.what()));
   }
 }
 
@@ -176,7 +180,10 @@ void conv_forward(const ConvPiece& s, const T* x, const void* packed, const floa
       const std::size_t bytes = std::size_t(s.filter.Cout) * sizeof(float);
       b = static_cast<const float*>(std::memset(thread_scratch<NoBias>(bytes), 0, bytes));
     }
-    execute(*p, {{DNNL_ARG_SRC, at(p->in, x)}, {DNNL_ARG_WEIGHTS, at(p->filter, packed)}, {DNNL_ARG_BIAS, at(p->bias, b)}, {DNNL_ARG_DST, at(p->out, y)}});
+    execute(*p, {{DNNL_ARG_SRC, at(p->in, x)},
+                 {DNNL_ARG_WEIGHTS, at(p->filter, packed)},
+                 {DNNL_ARG_BIAS, at(p->bias, b)},
+                 {DNNL_ARG_DST, at(p->out, y)}});
   });
 }
 
@@ -185,7 +192,9 @@ void conv_data(const ConvPiece& s, const T* dy, const void* packed, float* dx) {
   guarded("data gradient", s.filter, [&] {
     const auto p = plan(Pass::data, s, type_of<T>);
     if (!p->run) return patches::conv_data(s, dy, packed, dx);
-    execute(*p, {{DNNL_ARG_DIFF_DST, at(p->out, dy)}, {DNNL_ARG_WEIGHTS, at(p->filter, packed)}, {DNNL_ARG_DIFF_SRC, at(p->in, dx)}});
+    execute(*p, {{DNNL_ARG_DIFF_DST, at(p->out, dy)},
+                 {DNNL_ARG_WEIGHTS, at(p->filter, packed)},
+                 {DNNL_ARG_DIFF_SRC, at(p->in, dx)}});
   });
 }
 
@@ -198,7 +207,8 @@ void conv_weight(const ConvPiece& s, const T* dy, const T* x, float* dw) {
     execute(*p, {{DNNL_ARG_SRC, at(p->in, x)}, {DNNL_ARG_DIFF_DST, at(p->out, dy)}, {DNNL_ARG_DIFF_WEIGHTS, own}});
     if (!p->reorder) return;
     Arguments a{{DNNL_ARG_FROM, own}, {DNNL_ARG_TO, at(filter_desc(s.filter, Type::f32, true), dw)}};
-    if (p->reorder_scratch.get_size() > 0) a.emplace(DNNL_ARG_SCRATCHPAD, scratch_memory<ReorderScratchpad>(p->reorder_scratch));
+    if (p->reorder_scratch.get_size() > 0)
+      a.emplace(DNNL_ARG_SCRATCHPAD, scratch_memory<ReorderScratchpad>(p->reorder_scratch));
     p->reorder.execute(stream(), a);
   });
 }

@@ -18,8 +18,8 @@ std::int64_t rows_at_once(const ConvFilter& f) {
   return rows;
 }
 
-// Calls f(from, to, n) for the runs of a patch that lie in the input: n elements at `from` in the input are elements from
-// `to` on of the patch, whose order is (row, column, channel) of one group. Result pixel p, channels from c0 on.
+// Calls f(from, to, n) for the runs of a patch that lie in the input: n elements at `from` in the input are elements
+// from `to` on of the patch, whose order is (row, column, channel) of one group. Result pixel p, channels from c0 on.
 template <class F>
 void for_patch(const ConvPiece& s, std::int64_t p, std::int64_t c0, F&& f) {
   const ConvFilter& k = s.filter;
@@ -29,7 +29,8 @@ void for_patch(const ConvPiece& s, std::int64_t p, std::int64_t c0, F&& f) {
     const std::int64_t row = y * k.stride_h - s.top + u;
     if (row < 0 || row >= s.in_h) continue;
     const std::int64_t line = (image * s.in_h + row) * s.in_w;
-    const int begin = int(std::clamp<std::int64_t>(-left, 0, k.kernel_w)), end = int(std::clamp<std::int64_t>(s.in_w - left, 0, k.kernel_w));
+    const int begin = int(std::clamp<std::int64_t>(-left, 0, k.kernel_w)),
+              end = int(std::clamp<std::int64_t>(s.in_w - left, 0, k.kernel_w));
     if (begin >= end) continue;
     if (k.groups == 1)  // neighbours in the image are neighbours in the patch
       f((line + left + begin) * I, (u * k.kernel_w + begin) * I, (end - begin) * I);
@@ -73,8 +74,9 @@ void conv_forward(const ConvPiece& s, const T* x, const void* packed, const floa
   for_runs(s.pixels(), most, [&](std::int64_t first, std::int64_t n) {
     for (std::int64_t g = 0; g < f.groups; ++g) {
       gather(s, x, first, n, g * f.in_group(), rows);
-      gemm_tile<T, T>({.m = n, .n = O, .k = K, .a_row = K, .b_row = 1, .b_col = K, .c_row = f.Cout, .bias = b != nullptr},
-                      rows, w + g * O * K, b ? b + g * O : nullptr, y + first * f.Cout + g * O);
+      gemm_tile<T, T>(
+          {.m = n, .n = O, .k = K, .a_row = K, .b_row = 1, .b_col = K, .c_row = f.Cout, .bias = b != nullptr}, rows,
+          w + g * O * K, b ? b + g * O : nullptr, y + first * f.Cout + g * O);
     }
   });
 }
@@ -82,14 +84,15 @@ void conv_forward(const ConvPiece& s, const T* x, const void* packed, const floa
 template <class T>
 void conv_data(const ConvPiece& s, const T* dy, const void* packed, float* dx) {
   const ConvFilter& f = s.filter;
-  const std::int64_t K = f.terms(), O = f.out_group(), most = rows_at_once(f), size = s.images * s.in_h * s.in_w * f.Cin;
+  const std::int64_t K = f.terms(), O = f.out_group(), most = rows_at_once(f),
+                     size = s.images * s.in_h * s.in_w * f.Cin;
   const T* w = static_cast<const T*>(packed);
   auto* rows = static_cast<float*>(thread_scratch<Gathered>(std::size_t(most * K) * sizeof(float)));
   std::fill_n(dx, size, 0.0f);
   for_runs(s.pixels(), most, [&](std::int64_t first, std::int64_t n) {
     for (std::int64_t g = 0; g < f.groups; ++g) {
-      gemm_tile<T, float>({.m = n, .n = K, .k = O, .a_row = f.Cout, .b_row = K, .c_row = K}, dy + first * f.Cout + g * O,
-                          w + g * O * K, nullptr, rows);
+      gemm_tile<T, float>({.m = n, .n = K, .k = O, .a_row = f.Cout, .b_row = K, .c_row = K},
+                          dy + first * f.Cout + g * O, w + g * O * K, nullptr, rows);
       for (std::int64_t r = 0; r < n; ++r)
         for_patch(s, first + r, g * f.in_group(), [&](std::int64_t at, std::int64_t from, std::int64_t count) {
           for (std::int64_t i = 0; i < count; ++i) dx[at + i] += rows[r * K + from + i];
@@ -107,8 +110,9 @@ void conv_weight(const ConvPiece& s, const T* dy, const T* x, float* dw) {
   for_runs(s.pixels(), most, [&](std::int64_t first, std::int64_t n) {
     for (std::int64_t g = 0; g < f.groups; ++g) {
       gather(s, x, first, n, g * I, rows);
-      gemm_tile<T, float>({.m = O, .n = K, .k = n, .a_row = 1, .a_col = f.Cout, .b_row = K, .c_row = K, .add = first > 0},
-                          dy + first * f.Cout + g * O, rows, nullptr, sums + g * O * K);
+      gemm_tile<T, float>(
+          {.m = O, .n = K, .k = n, .a_row = 1, .a_col = f.Cout, .b_row = K, .c_row = K, .add = first > 0},
+          dy + first * f.Cout + g * O, rows, nullptr, sums + g * O * K);
     }
   });
   for (std::int64_t o = 0; o < f.Cout; ++o)

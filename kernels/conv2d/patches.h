@@ -1,5 +1,5 @@
-// kernels/conv2d/patches.h — pieces of a convolution as matrix products: the input of each sum, gathered into a row, times
-// the weights. The functions are those of conv_piece.h.
+// kernels/conv2d/patches.h — pieces of a convolution as matrix products: the input of each sum, gathered into a row,
+// times the weights. The functions are those of conv_piece.h.
 #pragma once
 #include "kernels/conv2d/conv_piece.h"
 

@@ -39,8 +39,9 @@ Tensor concat(const std::vector<Tensor>& xs) {
   BF_CHECK(first.shape().rank() > 0, "concat: of a tensor without axes");
   std::int64_t total = 0;
   for (const Tensor& x : xs) {
-    BF_CHECK(x.shape().rank() > 0 && x.shape().with_last(1) == first.shape().with_last(1) && x.dtype() == first.dtype(), "concat: ",
-             x.shape().str(), " ", name_of(x.dtype()), " beside ", first.shape().str(), " ", name_of(first.dtype()));
+    BF_CHECK(x.shape().rank() > 0 && x.shape().with_last(1) == first.shape().with_last(1) && x.dtype() == first.dtype(),
+             "concat: ", x.shape().str(), " ", name_of(x.dtype()), " beside ", first.shape().str(), " ",
+             name_of(first.dtype()));
     total += x.shape()[-1];
   }
   Tensor y = Tensor::empty(first.context(), first.shape().with_last(total), first.dtype());
@@ -48,16 +49,14 @@ Tensor concat(const std::vector<Tensor>& xs) {
   for (const Tensor& x : xs) {
     const std::int64_t C = x.shape()[-1];
     for_storage("concat", x.dtype(), [&]<class T>(T) {
-      kernels::concat_fwd<T>(first.context().target(), {.x = x.cspan<T>(),
-                                                        .y = y.span<T>(),
-                                                        .rows = y.shape().rows(),
-                                                        .C = C,
-                                                        .total = total,
-                                                        .at = at});
+      kernels::concat_fwd<T>(
+          first.context().target(),
+          {.x = x.cspan<T>(), .y = y.span<T>(), .rows = y.shape().rows(), .C = C, .total = total, .at = at});
     });
     at += C;
   }
-  if (first.context().grad_enabled() && std::any_of(xs.begin(), xs.end(), [](const Tensor& x) { return x.requires_grad(); })) {
+  if (first.context().grad_enabled() &&
+      std::any_of(xs.begin(), xs.end(), [](const Tensor& x) { return x.requires_grad(); })) {
     auto n = std::make_shared<ConcatNode>();
     n->inputs = xs;
     y.set_node(std::move(n));

@@ -18,7 +18,8 @@ struct Conv2dNode final : Node {  // inputs are {x, w} or {x, w, b}
     const Tensor& x = inputs[0];
     Context& ctx = x.context();
     const Target target = ctx.target();
-    const auto dx = x.grad_slot(), dw = inputs[1].grad_slot(), db = inputs.size() > 2 ? inputs[2].grad_slot() : Tensor::GradSlot{};
+    const auto dx = x.grad_slot(), dw = inputs[1].grad_slot(),
+               db = inputs.size() > 2 ? inputs[2].grad_slot() : Tensor::GradSlot{};
     for_storage(name(), x.dtype(), [&]<class T>(T) {
       if (dx.mode != GradMode::skip) {
         const Tensor work = workspace(ctx, kernels::conv2d_bwd_data_workspace<T>(target.kind, shape));
@@ -51,11 +52,13 @@ struct Conv2dNode final : Node {  // inputs are {x, w} or {x, w, b}
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const kernels::Window2d& window, int groups) {
   const Shape &s = x.shape(), &k = w.shape();
   BF_CHECK(s.rank() == 4, "conv2d: x ", s.str(), ", expected [N, H, W, C]");
-  BF_CHECK(groups > 0 && k.rank() == 4 && k[1] * groups == s[3] && k[2] == window.kernel_h && k[3] == window.kernel_w, "conv2d: w ",
-           k.str(), " for x ", s.str(), ", expected [Cout, C / ", groups, ", ", window.kernel_h, ", ", window.kernel_w, "]");
-  const kernels::Conv2dShape shape{.N = s[0], .H = s[1], .W = s[2], .Cin = s[3], .Cout = k[0], .window = window, .groups = groups};
-  BF_CHECK(shape.out_h() > 0 && shape.out_w() > 0, "conv2d: a window of ", window.kernel_h, " x ", window.kernel_w, " does not fit x ",
-           s.str(), " with padding ", window.pad_h, " x ", window.pad_w);
+  BF_CHECK(groups > 0 && k.rank() == 4 && k[1] * groups == s[3] && k[2] == window.kernel_h && k[3] == window.kernel_w,
+           "conv2d: w ", k.str(), " for x ", s.str(), ", expected [Cout, C / ", groups, ", ", window.kernel_h, ", ",
+           window.kernel_w, "]");
+  const kernels::Conv2dShape shape{
+      .N = s[0], .H = s[1], .W = s[2], .Cin = s[3], .Cout = k[0], .window = window, .groups = groups};
+  BF_CHECK(shape.out_h() > 0 && shape.out_w() > 0, "conv2d: a window of ", window.kernel_h, " x ", window.kernel_w,
+           " does not fit x ", s.str(), " with padding ", window.pad_h, " x ", window.pad_w);
   Context& ctx = x.context();
   const Target target = ctx.target();
   const Tensor compute = w.as(x.dtype());

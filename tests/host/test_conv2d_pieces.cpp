@@ -1,5 +1,5 @@
-// tests/host/test_conv2d_pieces.cpp — pieces of convolutions by oneDNN (where the build has it) and by products of patches
-// against double: bands that see zeros above, below or on both sides; the cache of plans is bounded.
+// tests/host/test_conv2d_pieces.cpp — pieces of convolutions by oneDNN (where the build has it) and by products of
+// patches against double: bands that see zeros above, below or on both sides; the cache of plans is bounded.
 #include "kernels/bounded_cache.h"
 #include "kernels/conv2d/cudnn_conv.h"
 #include "kernels/conv2d/patches.h"
@@ -17,7 +17,8 @@ struct Ref {
 template <class T>
 Ref reference(const ConvPiece& s, const Buffer<T>& x, const Buffer<T>& w, const Buffer<float>& b, const Buffer<T>& dy) {
   const ConvFilter& f = s.filter;
-  Ref r{std::vector<double>(std::size_t(dy.size())), std::vector<double>(std::size_t(x.size())), std::vector<double>(std::size_t(w.size()))};
+  Ref r{std::vector<double>(std::size_t(dy.size())), std::vector<double>(std::size_t(x.size())),
+        std::vector<double>(std::size_t(w.size()))};
   std::size_t at = 0;
   for (std::int64_t n = 0; n < s.images; ++n)
     for (std::int64_t i = 0; i < s.out_h; ++i)
@@ -88,16 +89,18 @@ struct Patches {
 template <class By, class T>
 void check_pieces(const char* by) {
   const ConvFilter plain{.Cin = 5, .Cout = 19, .groups = 1, .kernel_h = 3, .kernel_w = 4, .stride_h = 1, .stride_w = 1};
-  const ConvFilter strided{.Cin = 12, .Cout = 6, .groups = 3, .kernel_h = 3, .kernel_w = 2, .stride_h = 2, .stride_w = 3};
+  const ConvFilter strided{
+      .Cin = 12, .Cout = 6, .groups = 3, .kernel_h = 3, .kernel_w = 2, .stride_h = 2, .stride_w = 3};
   const ConvFilter deep{.Cin = 40, .Cout = 33, .groups = 1, .kernel_h = 3, .kernel_w = 3, .stride_h = 1, .stride_w = 2};
   // Inside, at the upper edge, at the lower, at both, several images; more rows of patches than are multiplied at once.
-  const std::vector<ConvPiece> pieces = {{plain, 1, 6, 9, 4, 6, 0, 0},   {plain, 1, 5, 9, 4, 8, 1, 1},  {plain, 1, 5, 9, 4, 8, 0, 1},
-                                         {plain, 1, 4, 9, 4, 8, 1, 1},   {plain, 3, 4, 5, 2, 2, 0, 0},  {strided, 2, 7, 8, 3, 3, 0, 1},
-                                         {strided, 1, 8, 8, 4, 3, 1, 1}, {deep, 2, 20, 21, 20, 10, 1, 0}, {plain, 1, 40, 41, 38, 38, 0, 0}};
+  const std::vector<ConvPiece> pieces = {
+      {plain, 1, 6, 9, 4, 6, 0, 0},   {plain, 1, 5, 9, 4, 8, 1, 1},    {plain, 1, 5, 9, 4, 8, 0, 1},
+      {plain, 1, 4, 9, 4, 8, 1, 1},   {plain, 3, 4, 5, 2, 2, 0, 0},    {strided, 2, 7, 8, 3, 3, 0, 1},
+      {strided, 1, 8, 8, 4, 3, 1, 1}, {deep, 2, 20, 21, 20, 10, 1, 0}, {plain, 1, 40, 41, 38, 38, 0, 0}};
   for (const ConvPiece& s : pieces) {
     const ConvFilter& f = s.filter;
-    const auto x = Buffer<T>::random(s.images * s.in_h * s.in_w * f.Cin, 1), w = Buffer<T>::random(f.Cout * f.terms(), 2),
-               dy = Buffer<T>::random(s.pixels() * f.Cout, 3);
+    const auto x = Buffer<T>::random(s.images * s.in_h * s.in_w * f.Cin, 1),
+               w = Buffer<T>::random(f.Cout * f.terms(), 2), dy = Buffer<T>::random(s.pixels() * f.Cout, 3);
     const auto b = Buffer<float>::random(f.Cout, 4);
     const Ref want = reference(s, x, w, b, dy);
     const auto packed = [&](ConvPass pass) {
@@ -171,4 +174,7 @@ TEST_CASE("bounded cache: makes once, forgets what was used longest ago, keeps w
   cache.clear();
   CHECK(cache.size() == 0);
   CHECK(*one == "1");
+  get(4), get(5), get(6);  // 4 goes: nobody asked for it again
+  made = 0, get(5), get(6);
+  CHECK(made == 0);
 }
