@@ -155,7 +155,7 @@ TEST_CASE("mtcnn: pixels averaged to a network's input are the area resize of th
 
 TEST_CASE("mtcnn: the whole cascade finds the faces that facenet-pytorch finds, the same on any number of threads") {
   const auto all = fixture("face_networks.json")["cascade"];
-  REQUIRE(all.size() == 3);
+  REQUIRE(all.size() == 4);
   const TempFolder folder;
   for (const auto& [name, want] : all.items()) {
     CAPTURE(name);
@@ -163,6 +163,7 @@ TEST_CASE("mtcnn: the whole cascade finds the faces that facenet-pytorch finds, 
     const auto thresholds = numbers(want["thresholds"]);
     const auto detector = make_mtcnn_detector((folder / "weights").string(), {},
                                               {.least_face = want["least_face"],
+                                               .factor = want["factor"],
                                                .thresholds = {float(thresholds[0]), float(thresholds[1]), float(thresholds[2])}});
     const Image photo = formula_photo(name, want["shape"][0], want["shape"][1]);
     const std::vector<Face> faces = detector->detect(photo);

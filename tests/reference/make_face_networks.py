@@ -15,8 +15,9 @@ import formula
 from common import rounded, write_json
 
 
-# height, width, least face, thresholds
-CASCADES = [(40, 56, 20, [0.454, 0.296, 0.153]), (63, 48, 20, [0.378, 0.254, 0.122]), (97, 64, 30, [0.402, 0.375, 0.148])]
+# height, width, least face, factor, thresholds. Only scales that are close have windows that cover each other.
+CASCADES = [(40, 56, 20, 0.709, [0.454, 0.296, 0.153]), (63, 48, 20, 0.709, [0.378, 0.254, 0.122]),
+            (97, 64, 30, 0.709, [0.402, 0.375, 0.148]), (50, 45, 30, 0.9, [0.432, 0.331, 0.088])]
 
 
 def weights(name, shape, gain=1.0):
@@ -77,9 +78,9 @@ def cascade():
     """facenet-pytorch's own detect() with such networks, on small images, in float32. Rounding decides nothing: no score is
     near a threshold or another score of its stage."""
     cases = {}
-    for height, width, least, thresholds in CASCADES:
+    for height, width, least, factor, thresholds in CASCADES:
         name = f"cascade.{height}x{width}"
-        net = MTCNN(min_face_size=least, thresholds=thresholds, keep_all=True)
+        net = MTCNN(min_face_size=least, factor=factor, thresholds=thresholds, keep_all=True)
         seen = []
         for part, threshold in zip((net.pnet, net.rnet, net.onet), thresholds):
             load(part, 4.0).register_forward_hook(lambda _, __, out, t=threshold: seen.append((out[-1][:, 1].flatten(), t)))
@@ -89,7 +90,7 @@ def cascade():
         gap = min(p[p > t].sort().values.diff().min().item() for p, t in seen if (p > t).sum() > 1)
         print(f"{name}: {candidates} windows above, {len(boxes)} faces, nearest to a threshold {margin:.1e}, to each other {gap:.1e}")
         assert len(boxes) > 1 and margin > 1e-4 and gap > 2e-6
-        cases[name] = {"shape": [height, width], "least_face": least, "thresholds": thresholds, "gain": 4.0, "boxes": rounded(boxes),
+        cases[name] = {"shape": [height, width], "least_face": least, "factor": factor, "thresholds": thresholds, "gain": 4.0, "boxes": rounded(boxes),
                        "scores": rounded(scores), "landmarks": rounded(points)}
     return cases
 
