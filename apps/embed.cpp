@@ -215,7 +215,7 @@ auto named(const char* option, F&& make) {
 int run_embed(int argc, char** argv) {
   Options o;
   if (!parse(o, argc, argv)) return kExitOk;
-  const ChosenDevice device = choose_device(o.embedder.starts_with("sface") && o.device == "auto" ? "cpu" : o.device, o.gpus);
+  const ChosenDevice device = choose_device(o.device == "auto" && !o.embedder.starts_with("inception") ? "cpu" : o.device, o.gpus);
   const auto embedder = named("--embedder", [&] { return make_face_embedder(o.embedder, device.device); });
   PhotoList in = read_photo_list({o.src, o.manifest, o.root, o.dst, o.extensions});
   const bool detects = o.redetect || std::any_of(in.rows.begin(), in.rows.end(), [&](std::size_t i) { return !in.list.records[i].box.valid(); });

@@ -22,11 +22,12 @@ class FaceEmbedder {
   // [faces, dimension()], each of length 1; row i depends on faces[i] alone. Thread-safe, but calls may wait for each other.
   // Throws where a result is no number or is zero.
   virtual std::vector<float> embed(std::span<const Image> faces) const = 0;
-  virtual std::string identity() const = 0;  // as FaceDetector's; its last word is the digest of the model's file
+  virtual std::string identity() const = 0;  // as FaceDetector's; its last word is the digest of the model's file,
+                                             // or, without one, the version of the formula
 };
 
 // "inception:FILE": facenet-pytorch's InceptionResnetV1, on `device`; "sface:FILE": the ONNX file of SFace, on the CPU. Users
-// bring either file. Errors as make_face_detector().
+// bring either file. "pixels" (data/faces/pixels.h), on the CPU, needs none: it recognises a photograph, not a person. Errors as make_face_detector().
 std::unique_ptr<FaceEmbedder> make_face_embedder(const std::string& name, Device device = {});
 std::string face_embedder_names();
 

@@ -196,7 +196,7 @@ TEST_CASE("embed: wrong usage is exit 2") {
   const Setting& s = Setting::get();
   const std::string src = s.photos.string(), d = (s.dir / "no").string(), e = "inception:" + s.weights.string();
   expect(embed({"--src", src, "--dst", d}), 2, "--embedder is required");
-  expect(embed({"--src", src, "--dst", d, "--embedder", "facenet"}), 2, "--embedder: there is no face embedder 'facenet'; there are: inception:FILE or sface:FILE");
+  expect(embed({"--src", src, "--dst", d, "--embedder", "facenet"}), 2, "--embedder: there is no face embedder 'facenet'; there are: inception:FILE, sface:FILE or pixels");
   expect(embed({"--src", src, "--dst", d, "--embedder", "inception:" + s.list.string()}), 2, "list.csv: ");
   expect(embed({"--src", src, "--dst", d, "--embedder", e, "--detector", "mtcnn:" + d}), 2, "--detector: ");
   expect(embed({"--src", src, "--dst", d, "--embedder", e, "--batch-size", "0"}), 2, "--batch-size");
