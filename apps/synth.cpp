@@ -3,10 +3,13 @@
 
 #include "apps/commands.h"
 #include "apps/common/command_line.h"
+#include "apps/common/device.h"
 #include "apps/common/species_list.h"
+#include "data/images/adversarial_files.h"
 #include "data/images/decode.h"
 #include "data/images/render_files.h"
 #include "data/list_folder.h"
+#include "data/model_file.h"
 
 namespace bonafide {
 namespace {
@@ -20,18 +23,61 @@ Manifest photographs_below(const fs::path& folder) {
   return m;
 }
 
+// What is said of adversarial noise on the command line.
+struct Adversarial {
+  std::string model, method = "pgd", goal = "attack", device = "auto";
+  AdversarialOptions options;
+
+  void add_options(CLI::App& app) {
+    auto* against = app.add_option("--against", model, "model file that pixel_adversarial is to deceive");
+    const auto option = [&](const char* name, auto& value, const char* what) {
+      return app.add_option(name, value, what)->needs(against)->capture_default_str();
+    };
+    option("--attack", method, "fgsm (one step) or pgd (many, from a random start)")->check(CLI::IsMember({"fgsm", "pgd"}));
+    option("--goal", goal, "attack: genuine photographs are to pass for attacks; genuine: the manifest's attacks for genuine")
+        ->check(CLI::IsMember({"attack", "genuine"}));
+    option("--epsilon", options.epsilon, "levels of 255 that a value moves at most")->check(CLI::Range(1, 255));
+    option("--steps", options.steps, "of pgd")->check(CLI::Range(1, 10000));
+    option("--step-size", options.step_size, "levels of a step of pgd; 0: 2.5 epsilon / steps")->check(CLI::Range(0.0, 255.0));
+    option("--device", device, "of the network: auto takes a usable GPU, else the CPU")
+        ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  }
+
+  Manifest files(const Manifest& photographs, const ImageSource& source, const std::string& dst, const RenderPlan& plan) {
+    Context ctx(choose_device(device, "").device);
+    ModelInfo info;
+    const auto network = load_model(ctx, model, &info);
+    options.method = method == "pgd" ? AdversarialOptions::Method::pgd : AdversarialOptions::Method::fgsm;
+    std::pair<double, double> scores;
+    Manifest m = adversarial_files(photographs, source, dst, PixelAdversary(*network, info, options),
+                                   {.toward_attack = goal == "attack", .include_originals = plan.include_genuine, .seed = plan.seed},
+                                   &scores);
+    std::printf("%s against %s: mean P(attack) %.3f before, %.3f after\n", method.c_str(), model.c_str(), scores.first,
+                scores.second);
+    return m;
+  }
+};
+
+void append(Manifest& to, Manifest&& from) {
+  to.extra_columns = from.extra_columns;
+  to.records.insert(to.records.end(), from.records.begin(), from.records.end());
+  to.dropped.insert(to.dropped.end(), from.dropped.begin(), from.dropped.end());
+}
+
 }  // namespace
 
 int run_synth(int argc, char** argv) {
   std::string manifest_path, src, root, dst, split;
   std::vector<std::string> species{"print", "replay", "cutout"};
   RenderPlan plan;
+  Adversarial adversarial;
   CLI::App app(
       "Renders attacks from genuine photographs: " +
           [] {
             std::string all;
             for (const Label& l : PhotoSimulator::species()) all += str(all.empty() ? "" : ", ", l.name());
-            return all + ".\nWrites DST/<species>/*.jpg and DST/manifest.csv. The same seed gives the same files.";
+            return all + ";\nand pixel_adversarial, noise that deceives the model --against (PNG files of face crops).\n"
+                         "Writes DST/<species>/*.jpg and DST/manifest.csv. The same seed gives the same files.";
           }(),
       "bonafide synth");
   auto* from = app.add_option_group("input");
@@ -55,13 +101,22 @@ int run_synth(int argc, char** argv) {
   app.add_option("--quality", plan.jpeg_quality, "JPEG quality of the files")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
+  adversarial.add_options(app);
   if (!parse_words(app, argc, argv)) return kExitOk;
+  const auto is_adversarial = [](const std::string& word) { return Label::parse(word) == kPixelAdversarial; };
+  const bool deceives = std::erase_if(species, is_adversarial) > 0;
+  if (deceives != !adversarial.model.empty())
+    throw UsageError("pixel_adversarial among the --species and --against MODEL go together");
   plan.species = parse_species(species, true);
 
   Manifest photographs = src.empty() ? read_any_list(manifest_path) : photographs_below(src);
   if (!split.empty()) photographs = photographs.only_split(split);
   if (root.empty()) root = src.empty() ? fs::path(manifest_path).parent_path().string() : src;
-  Manifest rendered = render_files(photographs, FileImageSource(root), dst, plan);
+  const FileImageSource source(root);
+  Manifest rendered;
+  rendered.origin = photographs.origin;
+  if (!plan.species.empty()) append(rendered, render_files(photographs, source, dst, plan));
+  if (deceives) append(rendered, adversarial.files(photographs, source, dst, plan));
   rendered.dropped.insert(rendered.dropped.end(), photographs.dropped.begin(), photographs.dropped.end());
   const std::string list = (fs::path(dst) / "manifest.csv").string();
   write_manifest(list, rendered);
