@@ -141,13 +141,13 @@ Scene look(const Image& photo, const View& view, const Placement& placement) {
   BF_CHECK(!photo.empty(), "a photograph without pixels");
   Scene scene(view.size);
   const float ax = placement.ax * view.scale, bx = placement.bx - 0.5f, ay = placement.ay * view.scale,
-              by = placement.by - 0.5f;
+              by = placement.by - 0.5f, cx = placement.cx * view.scale, cy = placement.cy * view.scale;
   float *r = scene.light[0].data(), *g = scene.light[1].data(), *b = scene.light[2].data();
   const float *u = view.u.data(), *v = view.v.data();
   const std::size_t n = scene.pixels();
   const int row = 3 * photo.width;
   for (std::size_t i = 0; i < n; ++i) {
-    const float x = ax * u[i] + bx, y = ay * v[i] + by;
+    const float x = ax * u[i] + bx + cx * v[i], y = ay * v[i] + by + cy * u[i];
     const int x0 = int(std::floor(x)), y0 = int(std::floor(y));
     const float fx = x - float(x0), fy = y - float(y0);
     Quad top, bottom;

@@ -43,10 +43,10 @@ struct CameraOptions {
 // `face` invalid: the whole photograph is the face.
 View frame(int photo_height, int photo_width, const Box& face, int size, const CameraOptions& options, Random& random);
 
-// Light of the photograph at every capture pixel. `ax x + bx, ay y + by` maps photograph coordinates first: a face swap
-// looks at the donor through the target's view. Mirrored beyond the borders.
+// Light of the photograph at every capture pixel. `ax x + bx + cx y, ay y + by + cy x` maps photograph coordinates first: a
+// face swap looks at the donor through the target's view. Mirrored beyond the borders.
 struct Placement {
-  float ax = 1, bx = 0, ay = 1, by = 0;
+  float ax = 1, bx = 0, ay = 1, by = 0, cx = 0, cy = 0;
 };
 Scene look(const Image& photo, const View& view, const Placement& placement = {});
 

@@ -91,14 +91,15 @@ Manifest render_files(const Manifest& photographs, const ImageSource& source, co
     const Image photo = source.load(jobs[std::size_t(i)][0].photograph->filename);
     for (Job& job : jobs[std::size_t(i)]) {
       Random random(plan.seed, str("render ", job.species.code(), " ", job.photograph->filename), std::uint64_t(job.k));
-      Image other;
-      Box other_face;
+      const Record& target = *job.photograph;
+      AttackSimulator::Result render;
       if (simulator.needs_donor(job.species)) {
-        const Record& donor = donors.draw(*job.photograph, random);
-        other = source.load(donor.filename), other_face = donor.box;
+        const Record& donor = donors.draw(target, random);
+        render = simulator.swap(photo, target.box, target.landmarks, source.load(donor.filename), donor.box,
+                                donor.landmarks, random);
+      } else {
+        render = simulator.render(photo, target.box, nullptr, {}, job.species, random);
       }
-      const auto render = simulator.render(photo, job.photograph->box, other.empty() ? nullptr : &other, other_face,
-                                           job.species, random);
       job.result.box = render.face;
       write_jpeg((folder / job.result.filename).string(), render.image, plan.jpeg_quality, Chroma::s444);
     }

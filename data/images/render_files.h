@@ -20,7 +20,8 @@ struct RenderPlan {
 // `folder`; subject, split, domain and further columns of the photograph; the face box in the render; a column `source`
 // with the photograph's filename. Rows that are no genuine photographs are listed in `dropped`. A render depends on
 // (seed, filename, species, k) and for a face swap on which other people the same split has. Donors are other people of
-// the same split (of unlisted people: other photographs). Photographs are rendered in parallel.
+// the same split (of unlisted people: other photographs); a donor's face is laid on by the landmarks where both rows have
+// five, else by the boxes. Photographs are rendered in parallel.
 Manifest render_files(const Manifest& photographs, const ImageSource& source, const std::filesystem::path& folder,
                       const RenderPlan& plan);
 

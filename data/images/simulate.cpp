@@ -5,6 +5,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include "data/images/opencv.h"
+#include "data/similarity.h"
 
 namespace bonafide {
 namespace {
@@ -19,6 +20,7 @@ struct Subject {
   const Image* photo;
   Box face;
   Image reduced;
+  float x0 = 0, y0 = 0, scale_x = 1, scale_y = 1;  // `reduced` begins at (x0, y0) of the original and is scaled so
 
   Subject(const Image& original, const Box& box, int size) : photo(&original), face(box) {
     BF_CHECK(!original.empty(), "a photograph without pixels");
@@ -36,7 +38,12 @@ struct Subject {
     const float fx = float(reduced.width) / float(x2 - x1), fy = float(reduced.height) / float(y2 - y1);
     face = {(face.x1 - float(x1)) * fx, (face.y1 - float(y1)) * fy, (face.x2 - float(x1)) * fx,
             (face.y2 - float(y1)) * fy};
-    photo = &reduced;
+    photo = &reduced, x0 = float(x1), y0 = float(y1), scale_x = fx, scale_y = fy;
+  }
+  std::vector<Point> mapped(std::span<const Point> points) const {
+    std::vector<Point> to;
+    for (const Point& p : points) to.push_back({(p.x - x0) * scale_x, (p.y - y0) * scale_y});
+    return to;
   }
   Subject(const Subject&) = delete;  // `photo` may point into the object
   Subject& operator=(const Subject&) = delete;
@@ -56,6 +63,14 @@ Placement placement_of(const Box& target, const Box& donor, const images::FaceSw
   return p;
 }
 
+// Lays the donor's landmarks on the target's.
+Placement placement_of(const std::vector<Point>& target, const std::vector<Point>& donor) {
+  const Similarity s = fit_similarity(target, donor);
+  Placement p;
+  p.ax = p.ay = float(s.a), p.cx = -float(s.b), p.cy = float(s.b), p.bx = float(s.tx), p.by = float(s.ty);
+  return p;
+}
+
 }  // namespace
 
 PhotoSimulator::PhotoSimulator(SimulatorOptions options) : options_(std::move(options)) {
@@ -64,8 +79,22 @@ PhotoSimulator::PhotoSimulator(SimulatorOptions options) : options_(std::move(op
 }
 
 const std::vector<Label>& PhotoSimulator::species() {
-  static const std::vector<Label> all{kPrint, kReplay, kCutout, kFaceSwap, kPixelNoise};
+  static const std::vector<Label> all{kPrint, kReplay, kCutout, kFaceSwap, kPixelNoise, kAttributeEdit};
   return all;
+}
+
+AttackSimulator::Result PhotoSimulator::swap(const Image& photo, const Box& face, std::span<const Point> landmarks,
+                                             const Image& donor, const Box& donor_face,
+                                             std::span<const Point> donor_landmarks, Random& random) const {
+  if (landmarks.size() != 5 || donor_landmarks.size() != 5)
+    return render(photo, face, &donor, donor_face, kFaceSwap, random);
+  const Subject subject(photo, face, options_.size), other(donor, donor_face, options_.size);
+  const View view =
+      images::frame(subject.photo->height, subject.photo->width, subject.face, options_.size, options_.camera, random);
+  Scene scene = images::look(*subject.photo, view);
+  const Placement placement = placement_of(subject.mapped(landmarks), other.mapped(donor_landmarks));
+  images::face_swap(scene, images::look(*other.photo, view, placement), view, options_.face_swap, random);
+  return {images::expose(std::move(scene), options_.camera, random), view.face};
 }
 
 AttackSimulator::Result PhotoSimulator::render(const Image& photo, const Box& face, const Image* donor,
@@ -87,6 +116,8 @@ AttackSimulator::Result PhotoSimulator::render(const Image& photo, const Box& fa
     images::face_swap(scene, images::look(*other.photo, view, placement), view, options_.face_swap, random);
   } else if (species == kPixelNoise) {
     images::pixel_noise(scene, options_.pixel_noise, random);
+  } else if (species == kAttributeEdit) {
+    images::attribute_edit(scene, view, options_.attribute_edit, random);
   } else {
     BF_CHECK(species.genuine() || species == kRecoded, "no simulation of species ", species.code());
   }

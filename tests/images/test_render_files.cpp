@@ -8,10 +8,13 @@
 
 #include "apps/commands.h"
 #include "apps/common/exit_codes.h"
+#include "data/detector.h"
+#include "data/images/adversarial_files.h"
 #include "data/images/contact_sheet.h"
 #include "data/images/decode.h"
 #include "data/images/encode.h"
 #include "tests/images/portrait.h"
+#include "tests/support/formula_model.h"
 #include "tests/support/support.h"
 #include "tests/support/temp_folder.h"
 
@@ -129,6 +132,23 @@ TEST_CASE("render_files: a face swap takes another person of the same split, or 
   expect_throw("no genuine photographs", [&] { render_files(people, source, folder / "out", plan); });
 }
 
+TEST_CASE("render_files: a face swap is laid on by landmarks where both faces have them") {
+  const TempFolder folder;
+  Manifest people = write_people(folder.path(), 2, 1);
+  const FileImageSource source(folder.path().string());
+  RenderPlan plan;
+  plan.species = {kFaceSwap};
+  const Manifest boxes = render_files(people, source, folder / "boxes", plan);
+  people.records[0].landmarks = {{50, 55}, {95, 60}, {75, 85}, {55, 110}, {90, 115}};
+  render_files(people, source, folder / "one", plan);
+  people.records[1].landmarks = {{52, 55}, {97, 55}, {75, 87}, {57, 112}, {93, 112}};
+  render_files(people, source, folder / "both", plan);
+  for (const Record& r : boxes.records) {
+    CHECK(bytes(folder / "boxes" / r.filename) == bytes(folder / "one" / r.filename));
+    CHECK(bytes(folder / "boxes" / r.filename) != bytes(folder / "both" / r.filename));
+  }
+}
+
 TEST_CASE("synth: a folder or a manifest in, files and a manifest out") {
   const TempFolder folder;
   const fs::path photos = folder / "photos";
@@ -159,6 +179,118 @@ TEST_CASE("synth: a folder or a manifest in, files and a manifest out") {
   expect_throw("nowhere: is no folder", [&] { synth({"--src", (folder / "nowhere").string(), "--dst", by_list}); });
   fs::create_directories(folder / "empty");
   expect_throw("no images", [&] { synth({"--src", (folder / "empty").string(), "--dst", by_list}); });
+}
+
+namespace {
+
+// A small detector's file, with the formula's weights.
+void write_small_model(const fs::path& path, double margin) {
+  ModelInfo info;
+  info.architecture = {.backbone = {.name = "small", .depths = {1, 1, 1, 1}, .dims = {8, 16, 16, 24}}, .projection = 8};
+  info.input_size = 40, info.crop_margin = margin, info.std = {0.3f, 0.4f, 0.5f};
+  Context ctx;
+  PairedModel model(ctx, info.architecture);
+  load_formula(model.parameters());
+  save_model(path, model.parameters(), info);
+}
+
+}  // namespace
+
+TEST_CASE("adversarial_files: what was attacked is what evaluation sees of the file, whatever the margin") {
+  const TempFolder folder;
+  Manifest people = write_people(folder.path(), 2, 2);
+  people.records[1].label = kReplay;
+  const FileImageSource source(folder.path().string());
+  for (const double margin : {0.9, 1.0, 1.2, 1.37, 3.0}) {
+    CAPTURE(margin);
+    write_small_model(folder / "model.safetensors", margin);
+    Context ctx;
+    ModelInfo info;
+    const auto model = load_model(ctx, folder / "model.safetensors", &info);
+    const Detector detector(folder / "model.safetensors");
+    const PixelAdversary adversary(*model, info, {.epsilon = 6, .steps = 4});
+    for (const bool toward_attack : {true, false}) {
+      std::pair<double, double> mean;
+      const Manifest got = adversarial_files(people, source, folder / "out", adversary,
+                                             {.toward_attack = toward_attack, .include_originals = true}, &mean);
+      const std::size_t n = toward_attack ? 3 : 1;
+      REQUIRE(got.records.size() == 2 * n);
+      REQUIRE(got.dropped.size() == 4 - n);
+      CHECK(got.dropped[0].reason == (toward_attack ? "not a genuine photograph" : "not an attack"));
+      double before = 0, after = 0;
+      for (std::size_t i = 0; i < 2 * n; i += 2) {
+        const Record &own = got.records[i], &noisy = got.records[i + 1];
+        const Record& from = people.records[std::size_t(people.find(noisy.extra[1]))];
+        CHECK(own.label == from.label);
+        CHECK(noisy.label == kPixelAdversarial);
+        CHECK(noisy.pair_filename == (toward_attack ? own.filename : ""));
+        CHECK(noisy.subject == from.subject);
+        const Image a = source.load(from.filename), b = decode_image((folder / "out" / own.filename).string()),
+                    c = decode_image((folder / "out" / noisy.filename).string());
+        REQUIRE(c.width == 40);
+        int furthest = 0;
+        for (std::size_t k = 0; k < b.pixels.size(); ++k) furthest = std::max(furthest, std::abs(b.pixels[k] - c.pixels[k]));
+        CHECK(furthest == 6);
+        const float first = detector.detect(a, from.box).score, same = detector.detect(b, own.box).score,
+                    last = detector.detect(c, noisy.box).score;
+        CHECK(same == first);
+        CHECK((toward_attack ? last > first : last < first));
+        before += double(first), after += double(last);
+      }
+      CHECK(mean.first == doctest::Approx(before / double(n)).epsilon(1e-5));
+      CHECK(mean.second == doctest::Approx(after / double(n)).epsilon(1e-5));
+    }
+  }
+  people.records.erase(people.records.begin() + 1);
+  Context ctx;
+  ModelInfo info;
+  const auto model = load_model(ctx, folder / "model.safetensors", &info);
+  expect_throw("people: no attacks to add adversarial noise to", [&] {
+    adversarial_files(people, source, folder / "out", {*model, info, {}}, {.toward_attack = false});
+  });
+}
+
+TEST_CASE("synth: adversarial noise beside other species, the same files for the same seed") {
+  const TempFolder folder;
+  const fs::path photos = folder / "photos";
+  write_people(photos, 2, 1);
+  write_small_model(folder / "model.safetensors", 1.2);
+  const auto synth = [&](const std::string& dst, std::vector<std::string> more) {
+    std::vector<std::string> words{"synth", "--src", photos.string(), "--dst", (folder / dst).string()};
+    words.insert(words.end(), more.begin(), more.end());
+    return command(run_synth, words);
+  };
+  const std::string model = (folder / "model.safetensors").string();
+  const std::vector<std::string> noise{"--species", "print,2_1_0", "--against", model, "--device", "cpu", "--steps", "3"};
+  REQUIRE(synth("a", noise) == kExitOk);
+  const Manifest a = read_manifest(folder / "a" / "manifest.csv");
+  REQUIRE(a.records.size() == 4);
+  CHECK(a.records[1].label == kPrint);
+  CHECK(a.records[2].label == kPixelAdversarial);
+  CHECK(a.records[2].subject == "person0");
+  CHECK(a.records[2].extra == a.records[0].extra);
+  REQUIRE(synth("b", noise) == kExitOk);
+  auto other = noise;
+  other.insert(other.end(), {"--seed", "2"});
+  REQUIRE(synth("c", other) == kExitOk);
+  auto fgsm = noise;
+  fgsm[1] = "pixel_adversarial", fgsm.insert(fgsm.end(), {"--attack", "fgsm", "--epsilon", "2"});
+  REQUIRE(synth("d", fgsm) == kExitOk);
+  CHECK(read_manifest(folder / "d" / "manifest.csv").records.size() == 2);
+  for (const Record& r : a.records) {
+    CHECK(bytes(folder / "a" / r.filename) == bytes(folder / "b" / r.filename));
+    CHECK(bytes(folder / "a" / r.filename) != bytes(folder / "c" / r.filename));
+  }
+  CHECK(bytes(folder / "a" / a.records[2].filename) != bytes(folder / "d" / a.records[2].filename));
+  expect_throw("pixel_adversarial among the --species and --against MODEL go together",
+               [&] { synth("e", {"--species", "print,pixel_adversarial"}); });
+  expect_throw("go together", [&] { synth("e", {"--species", "print", "--against", model}); });
+  expect_throw("--against", [&] { synth("e", {"--species", "print", "--epsilon", "4"}); });
+  expect_throw("no attacks to add adversarial noise to", [&] {
+    auto words = noise;
+    words[1] = "2_1_0", words.insert(words.end(), {"--goal", "genuine"});
+    synth("e", words);
+  });
 }
 
 TEST_CASE("demo-data: people are split, nobody is in two splits, species are kept out") {

@@ -4,6 +4,7 @@
 #include <opencv2/photo.hpp>
 #include <thread>
 
+#include "data/faces/align.h"
 #include "data/images/simulate.h"
 #include "tests/images/portrait.h"
 #include "tests/support/support.h"
@@ -104,7 +105,7 @@ TEST_CASE("simulate: label codes") {
   CHECK(kCutout.code() == "1_0_2");
   CHECK(kFaceSwap.code() == "2_0_1");
   CHECK(kPixelNoise.code() == "2_3_0");
-  CHECK(PhotoSimulator::species() == std::vector<Label>{kPrint, kReplay, kCutout, kFaceSwap, kPixelNoise});
+  CHECK(PhotoSimulator::species() == std::vector<Label>{kPrint, kReplay, kCutout, kFaceSwap, kPixelNoise, kAttributeEdit});
   const PhotoSimulator simulator;
   for (const Label& s : all_species()) CHECK(simulator.needs_donor(s) == (s == kFaceSwap));
 }
@@ -339,6 +340,140 @@ TEST_CASE("simulate: moire, print screen and cut-out are where their parameters 
       spread = std::max(spread, std::abs(double(cut.image.at(y, x)[1]) - inner[1]));
   CHECK(spread < 6);  // even paper
   CHECK(mean_difference(cut.image, whole, [](int y, int x) { return x < 6 && y < 6; }) > 3);
+}
+
+TEST_CASE("simulate: an attribute edit changes the face where it should and nothing outside its ellipse") {
+  struct Edit {
+    const char* name;
+    float images::AttributeEditOptions::*chance;
+    float x, y, rx, ry;  // where it is seen at all, in the face box
+    double least;        // mean difference there, levels
+  };
+  using O = images::AttributeEditOptions;
+  const Edit edits[] = {{"tone", &O::tone_chance, 0.5f, 0.5f, 0.5f, 0.5f, 4},
+                        {"smooth", &O::smooth_chance, 0.5f, 0.5f, 0.5f, 0.5f, 0.5},
+                        {"lips", &O::lips_chance, 0.5f, 0.79f, 0.22f, 0.08f, 3},
+                        {"eye colour", &O::eye_colour_chance, 0.5f, 0.36f, 0.36f, 0.10f, 0.3},
+                        {"large eyes", &O::large_eyes_chance, 0.5f, 0.36f, 0.46f, 0.26f, 0.5},
+                        {"narrow jaw", &O::narrow_jaw_chance, 0.5f, 0.75f, 0.75f, 0.42f, 0.2}};
+  for (const Edit& edit : edits) {
+    CAPTURE(edit.name);
+    SimulatorOptions o = plain_camera();
+    for (const Edit& other : edits) o.attribute_edit.*other.chance = 0;
+    o.attribute_edit.*edit.chance = 1;
+    const PhotoSimulator simulator(o);
+    const images::AttributeEditOptions& options = o.attribute_edit;
+    for (std::uint64_t draw = 0; draw < 6; ++draw) {
+      CAPTURE(draw);
+      const auto plain = render(simulator, Label{}, 4, draw), edited = render(simulator, kAttributeEdit, 4, draw);
+      const Box& f = plain.face;
+      const auto in = [&](float cx, float cy, float rx, float ry) {
+        return [=](int y, int x) {
+          const float px = (float(x) + 0.5f - f.x1) / (f.x2 - f.x1), py = (float(y) + 0.5f - f.y1) / (f.y2 - f.y1);
+          return std::hypot((px - cx) / rx, (py - cy) / ry) < 1;
+        };
+      };
+      CHECK(mean_difference(plain.image, edited.image, in(edit.x, edit.y, edit.rx, edit.ry)) > edit.least);
+
+      // On the light itself, where no JPEG block carries anything across: not one pixel outside.
+      Image photo = portrait(4);
+      Random framing(test::seed(), "edit", draw);
+      const images::View view = images::frame(photo.height, photo.width, portrait_box(), 112, o.camera, framing);
+      const images::Scene before = images::look(photo, view);
+      images::Scene after = before;
+      images::attribute_edit(after, view, options, framing);
+      const Box& v = view.face;
+      int outside = 0, changed = 0;
+      for (int y = 0; y < 112; ++y)
+        for (int x = 0; x < 112; ++x) {
+          const float px = (float(x) + 0.5f - v.x1) / (v.x2 - v.x1), py = (float(y) + 0.5f - v.y1) / (v.y2 - v.y1);
+          const std::size_t i = std::size_t(y * 112 + x);
+          bool same = true;
+          for (std::size_t c = 0; c < 3; ++c) same = same && before.light[c][i] == after.light[c][i];
+          const bool in_face = std::hypot(px - 0.5f, py - 0.5f) < 0.5005f,
+                     in_part = std::hypot((px - edit.x) / edit.rx, (py - edit.y) / edit.ry) < 1.001f;
+          (in_face && in_part ? changed : outside) += !same;
+        }
+      CHECK(outside == 0);
+      CHECK(changed > 20);
+    }
+  }
+  // Without any chance the tone is edited: an attack is never the photograph itself.
+  SimulatorOptions none = plain_camera();
+  for (const Edit& edit : edits) none.attribute_edit.*edit.chance = 0;
+  const PhotoSimulator simulator(none);
+  for (std::uint64_t draw = 0; draw < 6; ++draw)
+    CHECK(mean_difference(render(simulator, Label{}, 4, draw).image, render(simulator, kAttributeEdit, 4, draw).image,
+                          everywhere) > 2);
+
+  // A narrower jaw moves its sides inwards, larger eyes move their lids apart: a bar and a dot, seen before and after.
+  images::View view;
+  view.size = 100, view.face = {0, 0, 100, 100};
+  const auto edit = [&](images::Scene scene, float O::*chance) {
+    O options;
+    for (const Edit& e : edits) options.*e.chance = 0;
+    options.*chance = 1;
+    Random random(1, "shape");
+    images::attribute_edit(scene, view, options, random);
+    return scene;
+  };
+  images::Scene bar(100), dot(100);
+  for (int y = 0; y < 100; ++y)
+    for (int x = 0; x < 100; ++x) {
+      const auto i = std::size_t(y * 100 + x);
+      bar.light[1][i] = x < 30 ? 0.0f : 1.0f;
+      dot.light[1][i] = std::hypot(float(x) + 0.5f - 29, float(y) + 0.5f - 36) < 5 ? 1.0f : 0.0f;
+    }
+  const auto sum = [](const images::Scene& s, int first_row, int last_row) {
+    double total = 0;
+    for (int i = 100 * first_row; i < 100 * last_row; ++i) total += double(s.light[1][std::size_t(i)]);
+    return total;
+  };
+  const images::Scene jaw = edit(bar, &O::narrow_jaw_chance), eyes = edit(dot, &O::large_eyes_chance);
+  CHECK(sum(jaw, 70, 80) < sum(bar, 70, 80) - 5);
+  CHECK(sum(jaw, 0, 40) == sum(bar, 0, 40));
+  CHECK(sum(eyes, 0, 100) > 1.15 * sum(dot, 0, 100));
+}
+
+TEST_CASE("simulate: a face swap by landmarks lays a turned, larger face where it belongs") {
+  SimulatorOptions o = plain_camera();
+  o.face_swap.detail_loss = {0, 0}, o.face_swap.colour = {1, 1};
+  const PhotoSimulator simulator(o);
+  for (const int size : {150, 400}) {  // as it is, and reduced first
+    CAPTURE(size);
+    const Image photo = portrait(4, size);
+    const Box box = portrait_box(size);
+    const float s = float(size);
+    const std::vector<Point> points{{0.35f * s, 0.37f * s}, {0.65f * s, 0.37f * s}, {0.5f * s, 0.58f * s},
+                                    {0.38f * s, 0.75f * s}, {0.62f * s, 0.75f * s}};
+    Similarity turn;  // the same face: swapped in rightly, it changes next to nothing
+    turn.a = 1.15 * std::cos(0.2), turn.b = 1.15 * std::sin(0.2), turn.tx = 0.12 * size, turn.ty = -0.14 * size;
+    const Image donor = warp(photo, turn, size * 5 / 4, size * 5 / 4);
+    std::vector<Point> moved;
+    for (const Point& p : points) {
+      const auto [x, y] = turn.apply(double(p.x), double(p.y));
+      moved.push_back({float(x), float(y)});
+    }
+    const auto [cx, cy] = turn.apply(0.5 * size, 0.52 * size);
+    const Box donor_box{float(cx) - 0.35f * s, float(cy) - 0.4f * s, float(cx) + 0.35f * s, float(cy) + 0.4f * s};
+    const auto random = [] { return Random(5, "swap"); };
+    Random a = random(), b = random(), c = random(), d = random();
+    const auto plain = simulator.render(photo, box, nullptr, {}, Label{}, a);
+    const Image by_points = simulator.swap(photo, box, points, donor, donor_box, moved, b).image,
+                by_boxes = simulator.render(photo, box, &donor, donor_box, kFaceSwap, c).image;
+    const auto middle = [&](int y, int x) { return std::hypot(x - 56, y - 58) < 28; };
+    const double right = mean_difference(plain.image, by_points, middle),
+                 wrong = mean_difference(plain.image, by_boxes, middle);
+    INFO("mean difference by landmarks ", right, ", by boxes ", wrong);
+    CHECK(right < 0.4 * wrong);
+    CHECK(right < 6);
+    // Without both faces' points: exactly as before.
+    CHECK(simulator.swap(photo, box, points, donor, donor_box, {}, d).image.pixels == by_boxes.pixels);
+  }
+  const std::vector<Point> one_place(5, Point{3, 3}), five{{0, 0}, {9, 0}, {5, 5}, {1, 9}, {8, 9}};
+  Random r(1, "none");
+  expect_throw("all in one place",
+               [&] { simulator.swap(portrait(1), {}, one_place, portrait(2), {}, five, r); });
 }
 
 TEST_CASE("simulate: seamless cloning agrees with OpenCV's") {
