@@ -71,6 +71,36 @@ Placement placement_of(const std::vector<Point>& target, const std::vector<Point
   return p;
 }
 
+AttackSimulator::Result rendered(const SimulatorOptions& options, const Image& photo, const Box& face,
+                                 std::span<const Point> landmarks, const Image* donor, const Box& donor_face,
+                                 std::span<const Point> donor_landmarks, const Label& species, Random& random) {
+  const Subject subject(photo, face, options.size);
+  const View view =
+      images::frame(subject.photo->height, subject.photo->width, subject.face, options.size, options.camera, random);
+  Scene scene = images::look(*subject.photo, view);
+  if (species == kPrint) {
+    images::print(scene, view, options.print, random);
+  } else if (species == kReplay) {
+    images::replay(scene, view, options.replay, random);
+  } else if (species == kCutout) {
+    images::cutout(scene, view, options.cutout, random);
+  } else if (species == kFaceSwap) {
+    BF_CHECK(donor, "a face swap needs another person's photograph");
+    const Subject other(*donor, donor_face, options.size);
+    const Placement placement = landmarks.size() == 5 && donor_landmarks.size() == 5
+                                    ? placement_of(subject.mapped(landmarks), other.mapped(donor_landmarks))
+                                    : placement_of(subject.face, other.face, options.face_swap, random);
+    images::face_swap(scene, images::look(*other.photo, view, placement), view, options.face_swap, random);
+  } else if (species == kPixelNoise) {
+    images::pixel_noise(scene, options.pixel_noise, random);
+  } else if (species == kAttributeEdit) {
+    images::attribute_edit(scene, view, options.attribute_edit, random);
+  } else {
+    BF_CHECK(species.genuine() || species == kRecoded, "no simulation of species ", species.code());
+  }
+  return {images::expose(std::move(scene), options.camera, random), view.face};
+}
+
 }  // namespace
 
 PhotoSimulator::PhotoSimulator(SimulatorOptions options) : options_(std::move(options)) {
@@ -83,45 +113,15 @@ const std::vector<Label>& PhotoSimulator::species() {
   return all;
 }
 
+AttackSimulator::Result PhotoSimulator::render(const Image& photo, const Box& face, const Image* donor,
+                                               const Box& donor_face, const Label& species, Random& random) const {
+  return rendered(options_, photo, face, {}, donor, donor_face, {}, species, random);
+}
+
 AttackSimulator::Result PhotoSimulator::swap(const Image& photo, const Box& face, std::span<const Point> landmarks,
                                              const Image& donor, const Box& donor_face,
                                              std::span<const Point> donor_landmarks, Random& random) const {
-  if (landmarks.size() != 5 || donor_landmarks.size() != 5)
-    return render(photo, face, &donor, donor_face, kFaceSwap, random);
-  const Subject subject(photo, face, options_.size), other(donor, donor_face, options_.size);
-  const View view =
-      images::frame(subject.photo->height, subject.photo->width, subject.face, options_.size, options_.camera, random);
-  Scene scene = images::look(*subject.photo, view);
-  const Placement placement = placement_of(subject.mapped(landmarks), other.mapped(donor_landmarks));
-  images::face_swap(scene, images::look(*other.photo, view, placement), view, options_.face_swap, random);
-  return {images::expose(std::move(scene), options_.camera, random), view.face};
-}
-
-AttackSimulator::Result PhotoSimulator::render(const Image& photo, const Box& face, const Image* donor,
-                                               const Box& donor_face, const Label& species, Random& random) const {
-  const Subject subject(photo, face, options_.size);
-  const View view =
-      images::frame(subject.photo->height, subject.photo->width, subject.face, options_.size, options_.camera, random);
-  Scene scene = images::look(*subject.photo, view);
-  if (species == kPrint) {
-    images::print(scene, view, options_.print, random);
-  } else if (species == kReplay) {
-    images::replay(scene, view, options_.replay, random);
-  } else if (species == kCutout) {
-    images::cutout(scene, view, options_.cutout, random);
-  } else if (species == kFaceSwap) {
-    BF_CHECK(donor, "a face swap needs another person's photograph");
-    const Subject other(*donor, donor_face, options_.size);
-    const Placement placement = placement_of(subject.face, other.face, options_.face_swap, random);
-    images::face_swap(scene, images::look(*other.photo, view, placement), view, options_.face_swap, random);
-  } else if (species == kPixelNoise) {
-    images::pixel_noise(scene, options_.pixel_noise, random);
-  } else if (species == kAttributeEdit) {
-    images::attribute_edit(scene, view, options_.attribute_edit, random);
-  } else {
-    BF_CHECK(species.genuine() || species == kRecoded, "no simulation of species ", species.code());
-  }
-  return {images::expose(std::move(scene), options_.camera, random), view.face};
+  return rendered(options_, photo, face, landmarks, &donor, donor_face, donor_landmarks, kFaceSwap, random);
 }
 
 }  // namespace bonafide
