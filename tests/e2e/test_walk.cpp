@@ -31,9 +31,9 @@ using Words = std::vector<std::string>;
 // The photograph of a person as an attack leaves it: paler, with a grain of its own.
 Image attacked(Image image, std::uint64_t seed) {
   Random r(seed, "attack");
-  const float contrast = r.uniform(0.85f, 0.95f);
+  const float contrast = r.uniform(0.94f, 0.98f);
   for (std::uint8_t& p : image.pixels)
-    p = std::uint8_t(std::clamp(128 + contrast * (float(p) - 128) + r.uniform(-5, 5), 0.0f, 255.0f));
+    p = std::uint8_t(std::clamp(128 + contrast * (float(p) - 128) + r.uniform(-3, 3), 0.0f, 255.0f));
   return image;
 }
 
