@@ -62,7 +62,7 @@ TEST_CASE("faces: names of detectors and embedders, and files that are missing o
   expect_throw("there is no face detector ''", [] { make_face_detector(""); });
   expect_throw("'yunet' names no file; expected yunet:FILE", [] { make_face_detector("yunet"); });
   expect_throw("'haar:' names no file", [] { make_face_detector("haar:"); });
-  expect_throw("there is no face embedder 'facenet'; there are: inception:FILE or sface:FILE", [] { make_face_embedder("facenet"); });
+  expect_throw("there is no face embedder 'facenet'; there are: inception:FILE, sface:FILE or pixels", [] { make_face_embedder("facenet"); });
   expect_throw("'sface' names no file; expected sface:FILE", [] { make_face_embedder("sface"); });
   const std::string none = (folder / "none.onnx").string(), junk = folder.file("junk.onnx", "this is no network"), empty = folder.file("empty.onnx", "");
   for (const std::string name : {"haar:", "yunet:"}) {
