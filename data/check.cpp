@@ -1,6 +1,7 @@
 // data/check.cpp — the checks of lists and photographs. Those of embeddings: check_embeddings.cpp; the report: check_report.cpp.
 #include "data/check.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <set>
@@ -85,9 +86,7 @@ void check_pairs(Findings& f, const CheckReport& report, const std::vector<Check
   attacks.done("the partner of an attack is not genuine");
   apart.done("an attack and its genuine partner are in different splits");
   for (const auto& [split, species] : report.counts) {
-    std::int64_t pairs = 0;
-    for (const auto& [name, n] : species) pairs += n.pairs;
-    if (pairs == 0) continue;  // not a list of pairs
+    if (std::none_of(species.begin(), species.end(), [](const auto& s) { return s.second.pairs > 0; })) continue;  // not a list of pairs
     for (const auto& [name, n] : species)
       if (n.pairs == 0 && name != "genuine" && name != "unlabelled")
         f.add(Severity::error, "lost-species", str("none of the ", n.images, " ", name, " in ", split, " has a partner: training on pairs never sees one"), n.images);

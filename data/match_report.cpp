@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "data/csv.h"
 
@@ -211,6 +212,9 @@ void write_match_report(const std::filesystem::path& folder, const Manifest& lis
   CsvWriter rejects(folder / "rejects.csv", {"filename", "reason"});
   for (const Manifest::Dropped& d : list.dropped) rejects.row({d.filename, d.reason});
   CsvWriter near_duplicates(folder / "near_duplicates.csv", {"filename", "code", "nearest", "similarity"});
+  std::optional<CsvWriter> neighbours;
+  if (matching.settings.mode == MatchMode::top_k)
+    neighbours.emplace(folder / "neighbours.csv", std::vector<std::string>{"filename", "rank", "genuine", "similarity"});
   for (std::size_t i = 0; i < list.records.size(); ++i) {
     const Record& rec = list.records[i];
     const MatchOutcome& o = matching.outcomes[i];
@@ -220,19 +224,12 @@ void write_match_report(const std::filesystem::path& folder, const Manifest& lis
     const std::string nearest = o.neighbours.empty() ? "" : filename(o.neighbours[0].index);
     attacks.row({rec.filename, rec.label->code(), rec.split, kind_of(o), o.partner < 0 ? "" : filename(o.partner), number(o.similarity), nearest,
                  number(o.nearest_similarity()), o.reason});
+    for (std::size_t n = 0; neighbours && n < o.neighbours.size(); ++n)
+      neighbours->row({rec.filename, str(n + 1), filename(o.neighbours[n].index), format_number(o.neighbours[n].similarity)});
     if (o.nearest_similarity() >= r.near_duplicate) near_duplicates.row({rec.filename, rec.label->code(), nearest, number(o.nearest_similarity())});
   }
   reuse.commit(), attacks.commit(), rejects.commit(), near_duplicates.commit();
-
-  if (matching.settings.mode == MatchMode::top_k) {
-    CsvWriter neighbours(folder / "neighbours.csv", {"filename", "rank", "genuine", "similarity"});
-    for (std::size_t i = 0; i < list.records.size(); ++i)
-      for (std::size_t n = 0; n < matching.outcomes[i].neighbours.size(); ++n) {
-        const Neighbour& near = matching.outcomes[i].neighbours[n];
-        neighbours.row({list.records[i].filename, str(n + 1), filename(near.index), format_number(near.similarity)});
-      }
-    neighbours.commit();
-  }
+  if (neighbours) neighbours->commit();
   write_file_atomically(folder / "match.json", to_json(r, matching, provenance));
 }
 
