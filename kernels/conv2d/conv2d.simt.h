@@ -107,12 +107,11 @@ BF_DEVICE void conv2d_multiply(B& block, Span<const float> rows, Span<const floa
   }
 }
 
-// The row (or column) of the input that tap `u` of result `y` reads, or -1: it reads zero. kData: the result is dx, the
-// input dy.
+// The row (or column) of the input that tap `u` of result `y` reads; negative: there is none, it reads zero. kData: the
+// result is dx, the input dy.
 template <bool kData>
 BF_DEVICE int conv2d_source(int y, int u, int stride, int pad, int size) {
   const int at = kData ? y + pad - u : y * stride - pad + u;
-  if (at < 0) return -1;
   if (!kData) return at < size ? at : -1;
   return at % stride == 0 && at / stride < size ? at / stride : -1;
 }

@@ -202,6 +202,25 @@ TEST_CASE("conv2d is exact on integers, with and without bias") {
       }
 }
 
+// Beyond a sum's last term there must be nothing, not zero times something.
+TEST_CASE("conv2d: a NaN reaches the windows that hold it, and no other") {
+  const auto s = shape(1, 8, 7, 3, 4, {3, 3});
+  auto in = Inputs<float>::integers(s);
+  const std::int64_t h = 4, w = 3;
+  in.x[(h * s.W + w) * s.Cin + 1] = NAN;
+  in.dy[(h * s.out_w() + w) * s.Cout + 2] = NAN;
+  const auto got = run(s, in);
+  for (std::int64_t i = 0; i < s.out_h(); ++i)
+    for (std::int64_t j = 0; j < s.out_w(); ++j)
+      for (std::int64_t o = 0; o < s.Cout; ++o)
+        CHECK(std::isnan(got.y.cspan()[(i * s.out_w() + j) * s.Cout + o]) ==
+              (i <= h && h < i + 3 && j <= w && w < j + 3));
+  for (std::int64_t i = 0; i < s.H; ++i)
+    for (std::int64_t j = 0; j < s.W; ++j)
+      for (std::int64_t c = 0; c < s.Cin; ++c)
+        CHECK(std::isnan(got.dx.cspan()[(i * s.W + j) * s.Cin + c]) == (h <= i && i < h + 3 && w <= j && j < w + 3));
+}
+
 // Seven bands, of which oneDNN wants the last, three rows high, to have its weights in another order than the others.
 TEST_CASE("conv2d: bands that read their weights in different orders") {
   if (kEmulated) return;
