@@ -34,7 +34,7 @@ cmd_pack() {
 
 # The library without what a bare machine lacks, and what is asked for.
 build() {
-  cmake --preset cuda -B build/gpu -DBONAFIDE_OPENCV=OFF -DBONAFIDE_PROGRAM=OFF -DBONAFIDE_ONEDNN=OFF -DBONAFIDE_EMULATOR=OFF \
+  cmake --preset cuda -B build/gpu -DBONAFIDE_OPENCV=OFF -DBONAFIDE_PROGRAM=OFF -DBONAFIDE_ONEDNN=OFF -DBONAFIDE_GLOO=OFF -DBONAFIDE_EMULATOR=OFF \
     -DCMAKE_PREFIX_PATH="$PWD/$pack/usr" >build/gpu-configure.log 2>&1 || {
     cat build/gpu-configure.log
     die "cmake failed"

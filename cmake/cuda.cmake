@@ -51,6 +51,20 @@ elseif(BONAFIDE_CUDNN AND NOT BONAFIDE_CUDNN STREQUAL "AUTO")
   message(FATAL_ERROR "BONAFIDE_CUDNN=ON, but this build has no CUDA")
 endif()
 
+# NCCL: sums over several GPUs.
+set(BONAFIDE_WITH_NCCL OFF)
+if(BONAFIDE_WITH_CUDA AND BONAFIDE_NCCL)  # ON, AUTO
+  include(cmake/nccl.cmake)
+  if(TARGET NCCL::nccl)
+    set(BONAFIDE_WITH_NCCL ON)
+    set(BONAFIDE_NCCL_TARGET NCCL::nccl)
+  elseif(NOT BONAFIDE_NCCL STREQUAL "AUTO")
+    message(FATAL_ERROR "BONAFIDE_NCCL=ON, but NCCL was not found beside CUDA (nccl.h, libnccl)")
+  endif()
+elseif(BONAFIDE_NCCL AND NOT BONAFIDE_NCCL STREQUAL "AUTO")
+  message(FATAL_ERROR "BONAFIDE_NCCL=ON, but this build has no CUDA")
+endif()
+
 # What calls CUDA's libraries has an implementation without them, no_<name>.cpp: takes the one that is not part of this build
 # out of the list `sources`.
 macro(bonafide_choose_cuda_calls sources)
@@ -65,6 +79,11 @@ macro(bonafide_choose_cuda_calls sources)
     list(FILTER ${sources} EXCLUDE REGEX "/no_cudnn_conv[.]cpp$")
   else()
     list(FILTER ${sources} EXCLUDE REGEX "/cudnn_conv[.]cpp$")
+  endif()
+  if(BONAFIDE_WITH_NCCL)
+    list(FILTER ${sources} EXCLUDE REGEX "/no_nccl[.]cpp$")
+  else()
+    list(FILTER ${sources} EXCLUDE REGEX "/nccl[.]cpp$")
   endif()
 endmacro()
 

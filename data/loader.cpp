@@ -60,6 +60,13 @@ struct Loader::State {
   void end_threads();
 };
 
+std::vector<std::int64_t> shares(std::int64_t samples, std::int64_t group, int world) {
+  BF_CHECK(group >= 1 && samples % group == 0, "a batch of ", samples, " images in groups of ", group);
+  std::vector<std::int64_t> first;
+  for (std::int64_t r = 0; r <= world; ++r) first.push_back(samples / group * r / world * group);
+  return first;
+}
+
 // Plans a batch and finds out which images this process needs. Errors wait in the slot until next() reaches it.
 std::shared_ptr<Slot> Loader::State::open(std::int64_t step) const {
   auto slot = std::make_shared<Slot>();
@@ -67,9 +74,9 @@ std::shared_ptr<Slot> Loader::State::open(std::int64_t step) const {
     Batch& b = slot->batch;
     b.plan = planner(step);
     const std::int64_t n = std::int64_t(b.plan.samples.size()), group = b.plan.group;
-    BF_CHECK(group >= 1 && n % group == 0, "a batch of ", n, " images in groups of ", group);
-    b.first = n / group * settings.rank / settings.world * group;
-    b.own = n / group * (settings.rank + 1) / settings.world * group - b.first;
+    const auto first = shares(n, group, settings.world);
+    b.first = first[std::size_t(settings.rank)];
+    b.own = first[std::size_t(settings.rank) + 1] - b.first;
     for (std::int64_t i = 0; i < b.own; ++i) b.rows.push_back(b.first + i);
     b.cutmix = b.plan.cutmix;
     if (b.cutmix.on) {

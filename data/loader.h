@@ -30,6 +30,10 @@ struct LoaderSettings {
   std::int64_t end_step = -1;           // one past the last batch; -1: endless
 };
 
+// How the processes share a global batch of `samples` images: process r has [first[r], first[r + 1]). Groups (pairs) stay
+// together; where there are fewer groups than processes, some have nothing.
+std::vector<std::int64_t> shares(std::int64_t samples, std::int64_t group, int world);
+
 // One process's share of a global batch.
 struct Batch {
   BatchPlan plan;                   // of the global batch

@@ -127,6 +127,11 @@ void destroy(Event e) noexcept { (void)cudaEventDestroy(raw(e)); }
 void record(Event e, Stream s) { BF_CUDA(cudaEventRecord(raw(e), raw(s))); }
 void wait(Stream s, Event e) { BF_CUDA(cudaStreamWaitEvent(raw(s), raw(e), 0)); }
 void synchronize(Event e) { BF_CUDA(cudaEventSynchronize(raw(e))); }
+bool reached(Event e) {
+  const cudaError_t r = cudaEventQuery(raw(e));
+  if (r != cudaErrorNotReady) BF_CUDA(r);
+  return r == cudaSuccess;
+}
 
 void copy_to_device(void* to, const void* from, std::size_t bytes, Stream s) {
   BF_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, raw(s)));

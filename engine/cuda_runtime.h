@@ -50,6 +50,7 @@ void destroy(Event) noexcept;
 void record(Event, Stream);
 void wait(Stream, Event);    // work given to the stream from now on comes after the event
 void synchronize(Event);     // this thread waits
+bool reached(Event);         // without waiting
 
 // Asynchronous; the host's side must be pinned and must stay as it is until the copy is done.
 void copy_to_device(void* to, const void* from, std::size_t bytes, Stream);

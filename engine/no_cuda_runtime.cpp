@@ -24,6 +24,7 @@ void destroy(Event) noexcept {}
 void record(Event, Stream) { none("cuda::record"); }
 void wait(Stream, Event) { none("cuda::wait"); }
 void synchronize(Event) { none("cuda::synchronize"); }
+bool reached(Event) { none("cuda::reached"); }
 void copy_to_device(void*, const void*, std::size_t, Stream) { none("cuda::copy_to_device"); }
 void copy_to_host(void*, const void*, std::size_t, Stream) { none("cuda::copy_to_host"); }
 void copy_on_device(void*, const void*, std::size_t, Stream) { none("cuda::copy_on_device"); }

@@ -110,6 +110,11 @@ struct TrainConfig {
   struct Select {
     std::string metric = "val.eer", ties = "later";  // earlier, later
   } select;
+  struct Distributed {
+    double bucket_mb = 20;
+    std::string reduce = "f32";  // f32, bf16
+    double timeout_seconds = 300;
+  } distributed;
   struct Control {
     bool shuffle_labels = false;
   } control;

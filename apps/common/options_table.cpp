@@ -168,6 +168,13 @@ std::vector<Option> option_table(TrainConfig& c) {
        "side of the square that the simulated camera takes, in pixels; 0: model_input_size", between(0, 16384)},
       {"simulate.cache_bytes", &c.simulate.cache_bytes, "decoded photographs kept in memory", at_least(0)},
 
+      {"distributed.bucket_mb", &c.distributed.bucket_mb,
+       "several processes: gradients that are sent at once, in MB, while the others are still computed", above(0)},
+      {"distributed.reduce", &c.distributed.reduce, "several processes: gradients are added in f32, or rounded to bf16",
+       one_of({"f32", "bf16"})},
+      {"distributed.timeout_seconds", &c.distributed.timeout_seconds,
+       "several processes: how long one waits for the others before it gives up", above(0)},
+
       {"control.shuffle_labels", &c.control.shuffle_labels,
        "train on shuffled labels: what is learned then is leakage"},
   };

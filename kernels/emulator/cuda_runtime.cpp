@@ -271,6 +271,10 @@ void synchronize(Event e) {
   const std::shared_ptr<Point> point = state(e).last;
   if (point && !point->reached) finish(*point->stream, point.get());
 }
+bool reached(Event e) {
+  const std::shared_ptr<Point> point = state(e).last;
+  return !point || point->reached;
+}
 
 void copy_to_device(void* to, const void* from, std::size_t bytes, Stream s) {
   check_device_range("copy_to_device", to, bytes), check_pinned_range("copy_to_device", from, bytes);

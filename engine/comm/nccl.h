@@ -1,0 +1,15 @@
+// engine/comm/nccl.h — a communicator of GPU processes, by NCCL.
+#pragma once
+#include <chrono>
+#include <memory>
+
+#include "engine/communicator.h"
+#include "engine/context.h"
+
+namespace bonafide {
+
+// Of arrays in the memory of the context's GPU, each process with a GPU of its own. `host` hands NCCL's name of the group
+// around. Throws where the library was built without NCCL.
+std::unique_ptr<Communicator> nccl_communicator(Context& ctx, Communicator& host, std::chrono::milliseconds timeout);
+
+}  // namespace bonafide
