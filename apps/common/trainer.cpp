@@ -17,6 +17,7 @@
 #include "data/metrics/bootstrap.h"
 #include "engine/digest.h"
 #include "engine/host_values.h"
+#include "layers/functional/all_gather.h"
 #include "layers/functional/cutmix.h"
 #include "layers/functional/normalize.h"
 #include "layers/non_finite.h"
@@ -28,8 +29,9 @@ namespace {
 constexpr double kWorstPrecisionError = 0.25;  // of the features, relative, root mean square: bf16 is ten times better
 constexpr const char* kUnknownLicence = "unknown; published ConvNeXt-V2 weights are CC-BY-NC-4.0";
 
-int workers(std::int64_t asked) {
-  return asked >= 0 ? int(asked) : int(std::max(1u, std::thread::hardware_concurrency()));
+// world: how many processes share the machine's cores, at most.
+int workers(std::int64_t asked, int world) {
+  return asked >= 0 ? int(asked) : int(std::max(1u, std::thread::hardware_concurrency() / unsigned(world)));
 }
 
 std::shared_ptr<const Manifest> split_of(Manifest all, const std::string& split) {
@@ -106,7 +108,8 @@ OptimizerConfig optimizer_config(const TrainConfig::Optimizer& o) {
 
 }  // namespace
 
-Trainer::Trainer(Context& ctx, const TrainConfig& config) : ctx_(ctx), config_(config), loss_(loss_config(config)) {
+Trainer::Trainer(Context& ctx, const TrainConfig& config, ProcessGroup group)
+    : ctx_(ctx), config_(config), group_(std::move(group)), loss_(loss_config(config)) {
   read_lists();
   build_model();
   const std::int64_t planned = config_.trainer.epochs * planner_->steps_per_epoch();
@@ -182,13 +185,19 @@ void Trainer::build_model() {
     info_.start_digest = file_digest(config_.model.pretrained);
   }
   optimizer_ = std::make_unique<Optimizer>(model_->parameters(), optimizer_config(config_.optimizer));
+  if (group_.world() > 1) {
+    const auto& d = config_.distributed;
+    buckets_ = std::make_unique<GradientBuckets>(model_->parameters(), *group_.device,
+                                                 BucketSettings{std::max<std::int64_t>(1, std::int64_t(d.bucket_mb * 1e6)), d.reduce == "bf16" ? DType::bf16 : DType::f32});
+  }
   if (config_.trainer.ema > 0) ema_ = std::make_unique<Ema>(model_->parameters(), config_.trainer.ema);
 }
 
 void Trainer::start_loader() {
   LoaderSettings s;
   s.height = s.width = info_.input_size;
-  s.workers = workers(config_.train_dataloader.num_workers);
+  s.workers = workers(config_.train_dataloader.num_workers, group_.world());
+  s.rank = group_.rank(), s.world = group_.world();
   s.cache_bytes = std::size_t(config_.simulate.cache_bytes);
   s.first_step = next_step_, s.end_step = total_steps_;
   loader_ = make_training_loader(planner_, source_, simulator_, make_sample_, s);
@@ -204,6 +213,7 @@ Trainer::Input Trainer::load() {
     if (overfit_) repeated_ = in.batch;
   }
   const Batch& b = in.batch;
+  if (b.own == 0) return in;  // more processes than pairs in this batch
   in.images = Tensor::from_host(ctx_, {std::int64_t(b.rows.size()), b.height, b.width, 3}, std::span<const std::uint8_t>(b.images));
   in.labels = Tensor::from_host(ctx_, {std::int64_t(b.rows.size())}, b.labels);
   if (b.cutmix.on)
@@ -218,29 +228,64 @@ Tensor Trainer::labels_and_input(const Input& in, Tensor& x, DType compute) cons
   return mix.on ? fn::cutmix_labels(in.labels, in.partner, mix.keep) : in.labels;
 }
 
+// The loss of the global batch: every process computes all of it, from everybody's logits and projections.
+PairedLoss Trainer::forward(const Input& in, const ForwardState& state, Tensor& x) const {
+  if (group_.world() == 1) {
+    const Tensor labels = labels_and_input(in, x, model_->compute());
+    const auto out = (*model_)(x, state, loss_.contrastive);
+    return paired_loss(loss_, out.logit, out.projection, labels);
+  }
+  Tensor labels = Tensor::empty(ctx_, {0});
+  PairedModel::Output out{Tensor::empty(ctx_, {0}), Tensor::empty(ctx_, {0, config_.loss.supcon_proj_dim})};
+  if (in.batch.own > 0) {
+    labels = labels_and_input(in, x, model_->compute());
+    out = (*model_)(x, state, loss_.contrastive);
+  }
+  const auto& plan = in.batch.plan;
+  const auto first = shares(std::int64_t(plan.samples.size()), plan.group, group_.world());
+  const auto gathered = [&](const Tensor& t) { return fn::all_gather_rows(*group_.device, t, first); };
+  return paired_loss(loss_, gathered(out.logit), loss_.contrastive ? gathered(out.projection) : Tensor(), gathered(labels));
+}
+
+// What was first not finite, of whichever process found it first.
+std::string Trainer::culprit(const Tensor& x, const ForwardState& state) const {
+  std::string mine = x ? first_non_finite(*model_, x, state, loss_.contrastive) : "";
+  std::vector<float> lengths(std::size_t(group_.world()), 0);
+  const std::vector<float> length{float(mine.size())};
+  group_.host->all_gather(length, lengths);
+  for (int r = 0; r < group_.world(); ++r) {
+    if (lengths[std::size_t(r)] == 0) continue;
+    std::vector<std::uint8_t> text(mine.begin(), mine.end());
+    text.resize(std::size_t(lengths[std::size_t(r)]));
+    group_.host->broadcast(text, r);
+    return {text.begin(), text.end()};
+  }
+  return "";
+}
+
 StepResult Trainer::step() {
   const Input in = ahead_ ? *std::exchange(ahead_, {}) : load();
   const Batch& b = in.batch;
   ctx_.allocator().begin_batch(std::int64_t(b.rows.size()));
-  Tensor x;
-  const Tensor labels = labels_and_input(in, x, model_->compute());
   ParameterSet& parameters = model_->parameters();
   parameters.zero_grad();
   const ForwardState state{.training = true, .seed = std::uint64_t(config_.seed), .step = next_step_, .first_sample = b.first};
-  const auto out = (*model_)(x, state, loss_.contrastive);
-  PairedLoss loss = paired_loss(loss_, out.logit, out.projection, labels);
+  Tensor x;
+  PairedLoss loss = forward(in, state, x);
   StepResult r;
-  r.step = next_step_, r.epoch = b.plan.epoch, r.images = b.own, r.waited_seconds = b.waited_seconds;
+  r.step = next_step_, r.epoch = b.plan.epoch, r.images = std::int64_t(b.plan.samples.size()), r.waited_seconds = b.waited_seconds;
   r.loss = loss.total.item(), r.classification = loss.classification.item();
   r.contrastive = loss.contrastive ? loss.contrastive.item() : 0;
   r.learning_rate = learning_rate(schedule_, next_step_);
   if (std::isfinite(r.loss)) {
-    loss.total.backward();
+    if (buckets_) buckets_->begin();
+    if (loss.total.requires_grad()) loss.total.backward();
     if (next_step_ + 1 < total_steps_) ahead_ = load();  // over the bus while a GPU is busy with the backward pass
-    r.grad_norm = optimizer_->step(r.learning_rate);     // waits for it
+    if (buckets_) buckets_->finish();
+    r.grad_norm = optimizer_->step(r.learning_rate);  // waits for it
   }
   r.skipped = !std::isfinite(r.loss) || !std::isfinite(r.grad_norm);
-  if (r.skipped && explain_) r.culprit = first_non_finite(*model_, x, state, loss_.contrastive);
+  if (r.skipped && explain_) r.culprit = culprit(x, state);
   if (r.skipped && config_.trainer.check)
     throw Error(str("step ", r.step, ": loss ", r.loss, " (classification ", r.classification, ", contrastive ", r.contrastive,
                     "), gradient norm ", r.grad_norm, r.culprit.empty() ? "" : "; first not finite: ", r.culprit,
@@ -256,6 +301,7 @@ std::string Trainer::self_check() {
   ahead_ = load();
   PairedModel reference(ctx_, model_->config(), DType::f32);
   Tensor(reference.parameters().values()).copy_from_host(model_->parameters().values().to_host());
+  if (!ahead_->images) return "";  // nothing of this batch is here
   const NoGrad guard(ctx_);
   const auto features = [&](const PairedModel& model) {  // not logits: those of a new model are hardly more than rounding
     Tensor x, result;
@@ -284,8 +330,9 @@ std::string Trainer::self_check() {
 Validation Trainer::validate() {
   BF_CHECK(validation_, "no validation list");
   if (ema_) ema_->swap();
-  const auto logits = score_manifest(Detector(*model_, info_), validation_, source_, config_.val_dataloader.batch_size,
-                                     workers(config_.val_dataloader.num_workers));
+  auto logits = score_manifest(Detector(*model_, info_), validation_, source_, config_.val_dataloader.batch_size,
+                               workers(config_.val_dataloader.num_workers, group_.world()), {}, {group_.rank(), group_.world()});
+  group_.host->all_reduce_sum(logits);  // each is 0 everywhere but where it was computed
   if (ema_) ema_->swap();
   std::vector<double> scores;
   std::vector<std::optional<Label>> labels;

@@ -1,5 +1,9 @@
 // apps/common/trainer.h — training as an object: one step, one validation, one checkpoint. `bonafide train` is a loop
 // around it, and tests drive it directly. It prints nothing and writes no files.
+//
+// Several processes train as one: each has a Trainer over the same configuration and the same files. Batches, losses and
+// metrics are those of all of them, the same on each. What every process must call in the same order: step(), self_check(),
+// validate(), checkpoint().
 #pragma once
 #include <memory>
 #include <optional>
@@ -10,6 +14,8 @@
 #include "data/loader.h"
 #include "data/metrics/report.h"
 #include "engine/checkpoint.h"
+#include "engine/comm/process_group.h"
+#include "layers/gradient_buckets.h"
 #include "layers/optimizer.h"
 #include "layers/paired_loss.h"
 #include "layers/paired_model.h"
@@ -21,7 +27,7 @@ struct StepResult {
   std::int64_t step = 0, epoch = 0;  // the step just done, from 0
   double loss = 0, classification = 0, contrastive = 0;
   double learning_rate = 0, grad_norm = 0;
-  std::int64_t images = 0;
+  std::int64_t images = 0;  // of all processes
   double waited_seconds = 0;  // for data
   bool skipped = false;       // loss or gradient was not finite: no weight changed
   std::string culprit;        // then: what was first not finite (layers/non_finite.h), unless nobody wants to know
@@ -35,13 +41,14 @@ struct Validation {
 class Trainer {
  public:
   // Reads the lists, builds model and optimiser. Throws UsageError or Error before anything is decoded.
-  Trainer(Context&, const TrainConfig&);
+  Trainer(Context&, const TrainConfig&, ProcessGroup = alone());
   ~Trainer();
 
   std::int64_t total_steps() const { return total_steps_; }
   std::int64_t steps_per_epoch() const { return planner_->steps_per_epoch(); }
   std::int64_t next_step() const { return next_step_; }
   bool done() const { return next_step_ >= total_steps_; }
+  bool lead() const { return group_.lead(); }  // of all processes the one that writes files
 
   StepResult step();
   // The next batch in this precision and in f32, same weights: how far the features are apart, in words; "" in f32 itself.
@@ -80,9 +87,12 @@ class Trainer {
   };
   Input load();
   Tensor labels_and_input(const Input&, Tensor& x, DType compute) const;
+  PairedLoss forward(const Input&, const ForwardState&, Tensor& x) const;  // x: what the network saw of the own images
+  std::string culprit(const Tensor& x, const ForwardState&) const;
 
   Context& ctx_;
   TrainConfig config_;
+  ProcessGroup group_;
   ModelInfo info_;
   PairedLossConfig loss_;
   std::shared_ptr<const Manifest> training_, validation_;
@@ -95,6 +105,7 @@ class Trainer {
   std::unique_ptr<PairedModel> model_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Ema> ema_;
+  std::unique_ptr<GradientBuckets> buckets_;  // of several processes
   CosineSchedule schedule_;
   std::int64_t total_steps_ = 0, next_step_ = 0;
   bool overfit_ = false, explain_ = true;
