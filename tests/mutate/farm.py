@@ -98,7 +98,8 @@ class Farm:
     def objects(self, file, tier):
         """What to compile again: of the library, and of this tier's tests."""
         linked = self.link(tier)
-        return sorted(o for o in self.users.get(file, ()) if o in linked or re.match(r"CMakeFiles/bonafide(_images|_emulator)?\.dir/", o))
+        libraries = "_images|_emulator" + ("|_commands" if tier == "e2e" else "")  # what the others link of the program is not their subject
+        return sorted(o for o in self.users.get(file, ()) if o in linked or re.match(rf"CMakeFiles/bonafide({libraries})?\.dir/", o))
 
     def compile(self, obj, folder):
         """Object file in the folder, or None if it does not compile."""
