@@ -11,6 +11,7 @@
 
 #include "apps/common/build_info.h"
 #include "apps/common/exit_codes.h"
+#include "apps/common/launcher.h"
 #include "data/work_list.h"
 
 namespace bonafide {
@@ -52,6 +53,7 @@ int run(const Command& command, int argc, char** argv) {
   const auto fail = [&](const char* what, int code) {
     std::fflush(stdout);
     std::fprintf(stderr, "bonafide %s: %s\n", std::string(command.name).c_str(), what);
+    report_failure(what);
     return code;
   };
   try {

@@ -1,5 +1,5 @@
 // apps/train.cpp — `bonafide train`: from lists of photographs to checkpoints. The loop; what a step is lives in
-// apps/common/trainer.h.
+// apps/common/trainer.h. On several devices this command starts itself once for each (start_workers.h).
 #include <omp.h>
 
 #include <chrono>
@@ -14,7 +14,10 @@
 #include "apps/common/progress.h"
 #include "apps/common/run_folder.h"
 #include "apps/common/signals.h"
+#include "apps/common/start_workers.h"
 #include "apps/common/trainer.h"
+#include "apps/common/worker_output.h"
+#include "engine/comm/process_place.h"
 #include "engine/files.h"
 
 namespace bonafide {
@@ -22,8 +25,8 @@ namespace {
 
 struct Options {
   std::vector<std::string> configs, overrides;
-  std::string resume, init_from, name, device, gpus, precision;
-  int threads = 0;
+  std::string resume, init_from, name, device, gpus, precision, rendezvous;
+  int threads = 0, procs = 1, restarts = 0;
   bool print_config = false, dry_run = false, overfit = false, no_check = false;
 };
 
@@ -38,7 +41,10 @@ std::optional<Options> parse(int argc, char** argv) {
   app.add_option("--init-from", o.init_from, "start from the weights of this model file or published checkpoint");
   app.add_option("--name", o.name, "name of the run folder; default: date, model and size");
   app.add_option("--device", o.device, "the setting of this name: auto, cpu or cuda");
-  app.add_option("--gpus", o.gpus, "number of the GPU to use, from 0");
+  app.add_option("--gpus", o.gpus, "numbers of the GPUs to use, from 0, as in 0,1; default: all");
+  app.add_option("--procs", o.procs, "processes on the CPU, with --device cpu; they train as one")->check(CLI::Range(1, 1024));
+  app.add_option("--rendezvous", o.rendezvous, "where processes of several machines meet: file:///a/shared/folder; default: MASTER_ADDR and MASTER_PORT");
+  app.add_option("--restart-on-failure", o.restarts, "how often to go on from the last checkpoint when a process fails")->check(CLI::Range(0, 1000));
   app.add_option("--precision", o.precision, "the setting of this name: auto, f32, tf32 or bf16");
   app.add_option("--threads", o.threads, "CPU threads of the network; 0: all cores")->check(CLI::Range(0, 1024));
   app.add_flag("--print-config", o.print_config, "print every setting with its origin, and end");
@@ -70,15 +76,19 @@ std::string validation_line(const Validation& v, std::int64_t epoch, bool best) 
   return text;
 }
 
-// One run: everything around Trainer::step().
+// One run: everything around Trainer::step(). Of several processes rank 0 writes the files.
 class Run {
  public:
-  Run(const LoadedConfig& config, Trainer& trainer, RunFolder& folder)
-      : config_(config.values), trainer_(trainer), folder_(folder), checkpoints_(folder.checkpoints(), int(config_.trainer.keep)),
-        metrics_(folder.path(), kColumns), progress_(stderr, [this](std::string_view s) { folder_.log(s); }) {}
+  Run(const LoadedConfig& config, Trainer& trainer, RunFolder& folder, const ProcessGroup& group)
+      : config_(config.values), trainer_(trainer), folder_(folder), group_(group), checkpoints_(folder.checkpoints(), int(config_.trainer.keep)),
+        progress_(stderr, [this](std::string_view s) { folder_.log(s); }) {
+    if (group_.lead()) metrics_.emplace(folder.path(), kColumns);
+  }
 
-  MetricsLog& metrics() { return metrics_; }
-  Progress& progress() { return progress_; }
+  void resumed() {
+    if (metrics_) metrics_->cut_back(trainer_.next_step());
+    progress_.line(str("resumed after step ", trainer_.next_step()));
+  }
 
   int loop() {
     StopSignals signals;
@@ -96,11 +106,12 @@ class Run {
           {"contrastive", r.contrastive}, {"learning_rate", r.learning_rate}, {"grad_norm", r.grad_norm},
           {"images_per_second", double(r.images) / (now - last)}, {"wait_share", r.waited_seconds / (now - last)},
           {"wall_seconds", now - start}};
-      const bool stop = signals.stop_requested(), last_step = trainer_.done();
+      const Requests asked = everybodys({signals.stop_requested(), signals.take_save_request()});
+      const bool stop = asked.stop, last_step = trainer_.done();
       bool best = false;
       if (trainer_.has_validation() && (last_step || due(done, config_.trainer.eval_every))) best = validate(r.epoch + 1, row);
-      metrics_.append(row);
-      if (stop || last_step || best || due(done, config_.trainer.checkpoint_every) || signals.take_save_request()) save(best);
+      if (metrics_) metrics_->append(row);
+      if (stop || last_step || best || due(done, config_.trainer.checkpoint_every) || asked.save) save(best);
       if (stop) {
         progress_.line(str("interrupted after step ", done, "; go on with: bonafide train --resume ", folder_.path().string()));
         return kExitInterrupted;
@@ -112,6 +123,16 @@ class Run {
   }
 
  private:
+  struct Requests {
+    bool stop = false, save = false;
+  };
+  // What any of the processes was asked to do, all of them do after the same step.
+  Requests everybodys(const Requests& mine) const {
+    std::vector<float> asked{float(mine.stop), float(mine.save)};
+    group_.host->all_reduce_sum(asked);
+    return {asked[0] > 0, asked[1] > 0};
+  }
+
   bool due(std::int64_t done, std::int64_t every) const { return done % (every > 0 ? every : trainer_.steps_per_epoch()) == 0; }
 
   bool validate(std::int64_t epoch, std::map<std::string, double>& row) {
@@ -123,30 +144,35 @@ class Run {
                       (v.selected == *trainer_.best && config_.select.ties == "later");
     if (best) trainer_.best = v.selected, trainer_.best_step = trainer_.next_step();
     progress_.line(validation_line(v, epoch, best));
-    write_report(folder_.eval("val"), r);
+    if (group_.lead()) write_report(folder_.eval("val"), r);
     return best;
   }
 
-  void save(bool best) { checkpoints_.save(trainer_.checkpoint(), best); }
+  void save(bool best) {
+    const Checkpoint c = trainer_.checkpoint();
+    if (group_.lead()) checkpoints_.save(c, best);
+  }
 
   const TrainConfig& config_;
   Trainer& trainer_;
   RunFolder& folder_;
+  const ProcessGroup& group_;
   CheckpointFolder checkpoints_;
-  MetricsLog metrics_;
+  std::optional<MetricsLog> metrics_;
   Progress progress_;
 };
 
 // Settings that may change between a run and its resumption without changing what is computed, or that only make it longer.
 bool harmless(const std::string& change) {
   for (const char* key : {"trainer.keep", "trainer.epochs", "trainer.eval_every", "trainer.checkpoint_every", "trainer.weights_save_folder",
-                          "train_dataloader.num_workers", "val_dataloader.num_workers", "simulate.cache_bytes"})
+                          "train_dataloader.num_workers", "val_dataloader.num_workers", "simulate.cache_bytes", "distributed.timeout_seconds"})
     if (change.rfind(std::string(key) + ":", 0) == 0) return true;
   return false;
 }
 
-std::string banner(const Trainer& t, const TrainConfig& c, PairedModel& model, const ChosenDevice& device) {
-  return str("device ", device.words, ", precision ", choose_precision(c.precision, device.device).name,
+std::string banner(const Trainer& t, const TrainConfig& c, PairedModel& model, const ChosenDevice& device, const ProcessGroup& group) {
+  const std::string processes = group.world() == 1 ? "" : str(", rank ", group.rank(), " of ", group.world(), " processes");
+  return str("device ", device.words, processes, ", precision ", choose_precision(c.precision, device.device).name,
              ", score = P(attack)\nmodel ", c.model.model_name, ", ", parameter_count(paired_model_parameters(model.config())),
              " parameters, input ", c.model_input_size, "x", c.model_input_size, "\n", t.data_summary(), t.steps_per_epoch(),
              " steps an epoch, ", t.total_steps(), " in all");
@@ -166,43 +192,89 @@ int dry_run(Trainer& t) {
   return kExitOk;
 }
 
+
+// The settings of this run. A resumed run starts from its own; the command line may still change what does not break it.
+LoadedConfig configuration(const Options& o) {
+  if (o.resume.empty()) return load_config(o.configs, o.overrides);
+  if (!o.configs.empty()) throw UsageError("--resume takes its settings from the run folder; change single ones with key=value");
+  const RunFolder folder = RunFolder::look_at(o.resume);
+  const std::string name = (folder.path() / "config.json").string();
+  const LoadedConfig before = load_config_text(folder.config_text(), name);
+  LoadedConfig config = load_config_text(folder.config_text(), name, o.overrides);
+  for (const auto& change : changed_values(before.values, config.values))
+    if (!harmless(change)) throw UsageError(str("--resume: ", change, " would make another run of it; use --init-from for that"));
+    else config.warnings.push_back("changed: " + change);
+  return config;
+}
+
+// Those words of the command line that a restart from a checkpoint needs again.
+std::vector<std::string> resume_words(const Options& o) {
+  std::vector<std::string> words;
+  const auto keep = [&](const char* option, const std::string& value) {
+    if (!value.empty()) words.insert(words.end(), {option, value});
+  };
+  keep("--gpus", o.gpus), keep("--rendezvous", o.rendezvous);
+  if (o.threads > 0) keep("--threads", std::to_string(o.threads));
+  if (o.no_check) words.push_back("--no-check");
+  return words;
+}
+
+// The run folder of all processes: rank 0 makes or opens it, and tells the others.
+RunFolder common_folder(const Options& o, const LoadedConfig& config, const ProcessGroup& group) {
+  std::optional<RunFolder> folder;
+  if (group.lead())
+    folder = !o.resume.empty() ? RunFolder::open(o.resume)
+                               : RunFolder::create(config.values.trainer.weights_save_folder, o.name.empty() ? run_name(config.values) : o.name);
+  std::vector<std::uint8_t> path(4096);
+  if (folder) {
+    const std::string text = std::filesystem::absolute(folder->path()).string();
+    if (text.size() > path.size()) throw Error(text + ": the path is too long");
+    std::copy(text.begin(), text.end(), path.begin());
+  }
+  group.host->broadcast(path, 0);
+  if (!folder) folder = RunFolder::look_at_new(std::string(reinterpret_cast<const char*>(path.data())));
+  return *folder;
+}
+
+// Everybody has read the same checkpoint, also where disks are not as shared as they seem.
+void agree_on_step(const Trainer& trainer, const ProcessGroup& group) {
+  std::vector<float> mine{float(trainer.next_step())}, all(std::size_t(group.world()));
+  group.host->all_gather(mine, all);
+  for (int r = 0; r < group.world(); ++r)
+    if (all[std::size_t(r)] != all[0])
+      throw Error(str("--resume: rank 0 has a checkpoint of step ", all[0], ", rank ", r, " of step ", all[std::size_t(r)]));
+}
+
 }  // namespace
 
 int run_train(int argc, char** argv) {
   const auto options = parse(argc, argv);
   if (!options) return kExitOk;
   const Options& o = *options;
-
-  // A resumed run starts from its own configuration; the command line may still change what does not break it.
-  std::optional<RunFolder> folder;
-  std::optional<LoadedCheckpoint> checkpoint;
-  LoadedConfig config;
-  if (!o.resume.empty()) {
-    folder = RunFolder::open(o.resume);
-    checkpoint = load_checkpoint(o.resume);
-    const LoadedConfig before = load_config_text(folder->config_text(), (folder->path() / "config.json").string());
-    if (!o.configs.empty()) throw UsageError("--resume takes its settings from the run folder; change single ones with key=value");
-    config = load_config_text(folder->config_text(), (folder->path() / "config.json").string(), o.overrides);
-    for (const auto& change : changed_values(before.values, config.values)) {
-      if (!harmless(change)) throw UsageError(str("--resume: ", change, " would make another run of it; use --init-from for that"));
-      std::fprintf(stderr, "changed: %s\n", change.c_str());
-    }
-  } else {
-    config = load_config(o.configs, o.overrides);
-  }
-  for (const auto& w : config.warnings) std::fprintf(stderr, "warning: %s\n", w.c_str());
+  const LoadedConfig config = configuration(o);
   if (o.print_config) {
     std::fputs(print_config(config).c_str(), stdout);
     return kExitOk;
   }
-  const ChosenDevice device = choose_device(config.values.device, o.gpus);
+  if (!is_worker()) {
+    const int count = device_count(config.values.device, o.gpus, o.procs);
+    if (count > 1 || o.restarts > 0)
+      return start_workers({.count = count, .restarts = o.restarts, .words = {argv + 1, argv + argc}, .resume_words = resume_words(o)});
+  }
+  const ProcessPlace place = process_place().value_or(ProcessPlace{});
+  std::optional<WorkerOutput> quiet;
+  if (place.rank > 0) quiet.emplace();
+  for (const auto& w : config.warnings) std::fprintf(stderr, "%s%s\n", w.starts_with("changed: ") ? "" : "warning: ", w.c_str());
+  const ChosenDevice device = choose_device(config.values.device, o.gpus, place.local_rank);
   if (o.threads > 0) omp_set_num_threads(o.threads);
 
   Context ctx(device.device);
-  Trainer trainer(ctx, config.values);
+  const std::chrono::milliseconds timeout(std::int64_t(1e3 * config.values.distributed.timeout_seconds));
+  const ProcessGroup group = connect(ctx, place, {.rendezvous = o.rendezvous, .meeting_timeout = timeout, .timeout = timeout});
+  Trainer trainer(ctx, config.values, group);
   if (!o.init_from.empty()) trainer.init_from(o.init_from);
   if (o.overfit) trainer.overfit_one_batch();
-  const std::string facts = banner(trainer, config.values, trainer.model(), device);
+  const std::string facts = banner(trainer, config.values, trainer.model(), device, group);
   std::fprintf(stderr, "%s\n", facts.c_str());
   trainer.explain_non_finite(!o.no_check);
   if (o.dry_run) {
@@ -210,20 +282,26 @@ int run_train(int argc, char** argv) {
     return dry_run(trainer);
   }
 
-  if (!folder) folder = RunFolder::create(config.values.trainer.weights_save_folder, o.name.empty() ? run_name(config.values) : o.name);
-  folder->describe(config, argc, argv);
-  folder->log(facts);
-  write_file_atomically(folder->path() / "data.json", trainer.data_json());
-  std::fprintf(stderr, "run %s\n", folder->path().c_str());
-  Run run(config, trainer, *folder);
-  if (checkpoint) {
-    trainer.restore(*checkpoint);
-    run.metrics().cut_back(trainer.next_step());
-    run.progress().line(str("resumed after step ", trainer.next_step()));
+  RunFolder folder = common_folder(o, config, group);
+  if (group.lead()) {
+    folder.describe(config, argc, argv);
+    folder.log(facts);
+    write_file_atomically(folder.path() / "data.json", trainer.data_json());
+    tell_run_folder(folder.path());
+  } else {
+    quiet->to(folder.log_of(group.rank()));
+    std::fprintf(stderr, "%s\n", facts.c_str());
+  }
+  std::fprintf(stderr, "run %s\n", folder.path().c_str());
+  Run run(config, trainer, folder, group);
+  if (!o.resume.empty()) {
+    trainer.restore(load_checkpoint(o.resume));
+    agree_on_step(trainer, group);
+    run.resumed();
   }
   self_check(trainer, o);
   const int status = run.loop();
-  std::printf("run          %s\n", folder->path().c_str());
+  std::printf("run          %s\n", folder.path().c_str());
   if (trainer.best) std::printf("best         %s after step %lld\n", config.values.select.metric.c_str(), static_cast<long long>(trainer.best_step));
   return status;
 }

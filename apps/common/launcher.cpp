@@ -378,9 +378,7 @@ int launch(const LaunchPlan& plan) {
   };
   SignalQueue signals;
   for (int restart = 0;; ++restart) {
-    std::vector<std::string> argv = plan.argv;
-    if (restart > 0 && plan.restart_argv)
-      for (std::string& word : plan.restart_argv(restart)) argv.push_back(std::move(word));
+    const std::vector<std::string> argv = restart > 0 && plan.restart_argv ? plan.restart_argv(restart) : plan.argv;
     Workers workers;
     workers.start(plan, argv);
     const auto failure = workers.watch(signals);

@@ -31,7 +31,7 @@ struct LaunchPlan {
 
   // More variables of one worker, as NAME=value.
   std::function<std::vector<std::string>(int rank)> environment = {};
-  // What to append to argv for the first, second, ... restart.
+  // The command of the first, second, ... restart, where it differs.
   std::function<std::vector<std::string>(int restart)> restart_argv = {};
   // Receives what there is to say, in whole lines. Where there is none: standard error.
   std::function<void(std::string_view)> say = {};

@@ -50,7 +50,8 @@ nlohmann::ordered_json as_json(const Facts& facts) {
 
 }  // namespace
 
-RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
+RunFolder::RunFolder(fs::path path, bool writes) : path_(std::move(path)) {
+  if (!writes) return;
   const fs::path file = path_ / "train.log";
   const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (fd < 0) throw Error(file.string() + ": cannot write: " + std::strerror(errno));
@@ -66,19 +67,24 @@ RunFolder RunFolder::create(const fs::path& root, const std::string& name) {
   for (int number = 1;; ++number) {
     const fs::path path = root / (number == 1 ? name : str(name, "-", number));
     std::error_code error;
-    if (fs::create_directory(path, error)) return RunFolder(path);
+    if (fs::create_directory(path, error)) return {path, true};
     if (error && !fs::exists(path)) throw Error(path.string() + ": cannot create the folder: " + error.message());
   }
 }
 
-RunFolder RunFolder::open(const fs::path& inside) {
+namespace {
+fs::path run_around(const fs::path& inside) {
   std::error_code error;
   const fs::path start = fs::canonical(inside, error);
   if (error) throw Error(inside.string() + ": cannot resume: " + error.message());
   for (const fs::path& path : {start, start.parent_path(), start.parent_path().parent_path()})
-    if (fs::exists(path / "config.json")) return RunFolder(path);
+    if (fs::exists(path / "config.json")) return path;
   throw Error(inside.string() + ": cannot resume: not a run folder (there is no config.json), nor inside one");
 }
+}  // namespace
+RunFolder RunFolder::open(const fs::path& inside) { return {run_around(inside), true}; }
+RunFolder RunFolder::look_at(const fs::path& inside) { return {run_around(inside), false}; }
+RunFolder RunFolder::look_at_new(const fs::path& folder) { return {folder, false}; }
 
 void RunFolder::describe(const LoadedConfig& config, int argc, const char* const* argv) const {
   write_file_atomically(path_ / "config.json", config_json(config.values));
@@ -95,7 +101,13 @@ void RunFolder::describe(const LoadedConfig& config, int argc, const char* const
 }
 
 void RunFolder::log(std::string_view line) const {
+  if (!log_) return;
   append_line(*log_, path_ / "train.log", now_text("%Y-%m-%d %H:%M:%S ") + std::string(line));
+}
+
+fs::path RunFolder::log_of(int rank) const {
+  make_folder(path_ / "logs");
+  return path_ / "logs" / str("rank", rank, ".log");
 }
 
 fs::path RunFolder::eval(const std::string& set) const {

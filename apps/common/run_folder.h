@@ -3,7 +3,7 @@
 //   <root>/<date-time-model-size>/   with -2, -3 … behind the name when it is taken
 //     config.json config.origin.json   every setting, and where it came from
 //     command.txt env.json             what was typed (one line for each start), and the build and machine
-//     train.log metrics.csv metrics.jsonl
+//     train.log metrics.csv metrics.jsonl   logs/rank1.log …: of several processes, what the others say
 //     checkpoints/{step-N,last,best}   engine/checkpoint.h
 //     eval/<set>/
 #pragma once
@@ -24,6 +24,10 @@ class RunFolder {
   // none, and when another process is writing there.
   static RunFolder open(const std::filesystem::path& inside);
 
+  // The same for those that only read there: not locked, and log() writes nothing.
+  static RunFolder look_at(const std::filesystem::path& inside);
+  static RunFolder look_at_new(const std::filesystem::path& folder);  // made by another process, perhaps still empty
+
   // config.json, config.origin.json and env.json anew; command.txt gets one more line.
   void describe(const LoadedConfig& config, int argc, const char* const* argv) const;
   // One line of train.log, with the time before it.
@@ -31,13 +35,14 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  std::filesystem::path log_of(int rank) const;  // logs/rankN.log: what that process says; made if need be
   std::filesystem::path eval(const std::string& set) const;  // made if need be
   std::string config_text() const;                           // config.json as it is now
 
  private:
-  explicit RunFolder(std::filesystem::path path);
+  RunFolder(std::filesystem::path path, bool writes);
   std::filesystem::path path_;
-  std::shared_ptr<int> log_;  // train.log, open and locked
+  std::shared_ptr<int> log_;  // train.log, open and locked; null for those that look
 };
 
 // "20261121-2104-convnextv2_tiny-224": local time, model, input size.

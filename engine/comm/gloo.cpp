@@ -169,7 +169,7 @@ class GlooCommunicator final : public Communicator {
       const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
       const bool late = Clock::now() - start >= settings_.timeout;
       const std::string what = bytes ? str(operation, " of ", bytes, " bytes") : std::string(operation);
-      throw PeerError(str("rank ", rank(), " of ", world(), ": ", what, late ? " did not end" : " failed", " within ", seconds, " s: ", others(what), " (", e.what(), ")"));
+      throw PeerError(str("rank ", rank(), " of ", world(), ": ", what, late ? " did not end within " : " failed after ", seconds, " s: ", others(what), " (", e.what(), ")"));
     }
   }
   // Leaves word of where this process stood, and looks who else does, for a while: those that say nothing hang, or are dead.
@@ -183,7 +183,10 @@ class GlooCommunicator final : public Communicator {
         for (int r = 0; r < world(); ++r)
           if (auto& s = said[std::size_t(r)]; !s) s = store_->get(prefix + std::to_string(r));
     } catch (const Error&) {  // rank 0 had the store
-      if (!said[0]) return "rank 0 is gone";
+      if (!said[0]) {
+        std::this_thread::sleep_for(1s);  // whoever watches over the processes is to see rank 0's end first
+        return "rank 0 is gone";
+      }
     }
     std::string ranks, elsewhere;
     for (int r = 0; r < world(); ++r)

@@ -46,6 +46,21 @@ Addresses resolve(const char* host, int port, int flags) {
 
 Socket open(const addrinfo& a, int more = 0) { return Socket(::socket(a.ai_family, a.ai_socktype | SOCK_CLOEXEC | more, a.ai_protocol)); }
 
+// Address and port, as ::getsockname or ::getpeername has them.
+template <class Get>
+std::array<std::string, 2> name_of(int fd, Get get) {
+  sockaddr_storage a{};
+  socklen_t n = sizeof a;
+  char host[NI_MAXHOST], service[NI_MAXSERV];
+  BF_CHECK(get(fd, reinterpret_cast<sockaddr*>(&a), &n) == 0 &&
+               ::getnameinfo(reinterpret_cast<sockaddr*>(&a), n, host, sizeof host, service, sizeof service,
+                             NI_NUMERICHOST | NI_NUMERICSERV) == 0,
+           "a socket without a name: ", std::strerror(errno));
+  const std::string h = host, mapped = "::ffff:";  // an IPv4 connection of an IPv6 socket
+  return {h.rfind(mapped, 0) == 0 ? h.substr(mapped.size()) : h, service};
+}
+std::array<std::string, 2> own_name(int fd) { return name_of(fd, ::getsockname); }
+
 }  // namespace
 
 Socket& Socket::operator=(Socket&& other) noexcept {
@@ -84,6 +99,7 @@ std::optional<Socket> Socket::connect(const std::string& address, int port, Dead
       socklen_t n = sizeof error;
       if (::getsockopt(s.fd_, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error) continue;
     }
+    if (own_name(s.fd_) == name_of(s.fd_, ::getpeername)) continue;  // nobody listens, and the kernel chose that very port
     ::fcntl(s.fd_, F_SETFL, ::fcntl(s.fd_, F_GETFL) & ~O_NONBLOCK);
     const int yes = 1;
     ::setsockopt(s.fd_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
@@ -99,19 +115,6 @@ Socket Socket::accept() const {
   return s;
 }
 
-namespace {
-std::array<std::string, 2> own_name(int fd) {
-  sockaddr_storage a{};
-  socklen_t n = sizeof a;
-  char host[NI_MAXHOST], service[NI_MAXSERV];
-  BF_CHECK(::getsockname(fd, reinterpret_cast<sockaddr*>(&a), &n) == 0 &&
-               ::getnameinfo(reinterpret_cast<sockaddr*>(&a), n, host, sizeof host, service, sizeof service,
-                             NI_NUMERICHOST | NI_NUMERICSERV) == 0,
-           "a socket without a name: ", std::strerror(errno));
-  const std::string h = host, mapped = "::ffff:";  // an IPv4 connection of an IPv6 socket
-  return {h.rfind(mapped, 0) == 0 ? h.substr(mapped.size()) : h, service};
-}
-}  // namespace
 int Socket::port() const { return std::stoi(own_name(fd_)[1]); }
 std::string Socket::local_address() const { return own_name(fd_)[0]; }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <thread>
 
 #include "engine/files.h"
@@ -15,6 +16,20 @@
 
 namespace bonafide::test {
 namespace fs = std::filesystem;
+
+std::vector<pid_t> children_of(pid_t parent) {
+  std::ifstream in(str("/proc/", parent, "/task/", parent, "/children"));
+  std::vector<pid_t> all;
+  for (pid_t p; in >> p;) all.push_back(p);
+  return all;
+}
+bool alive(pid_t process) {
+  std::ifstream in(str("/proc/", process, "/stat"));
+  std::string text;
+  std::getline(in, text);
+  const auto end = text.rfind(')');
+  return end != text.npos && text.size() > end + 2 && text[end + 2] != 'Z';
+}
 
 Result bonafide_program(std::vector<std::string> words, const Interrupt& interrupt, const std::string& program) {
   const TempFolder scratch;
@@ -27,6 +42,7 @@ Result bonafide_program(std::vector<std::string> words, const Interrupt& interru
   BF_CHECK(child >= 0, "fork");
   if (child == 0) {
     const int file = ::open(out.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    for (std::string v : interrupt.variables) ::setenv(v.substr(0, v.find('=')).c_str(), v.c_str() + v.find('=') + 1, 1);
     if (file >= 0 && ::dup2(file, 1) >= 0 && ::dup2(file, 2) >= 0) ::execv(argv[0], argv.data());
     ::_exit(127);
   }
@@ -36,7 +52,8 @@ Result bonafide_program(std::vector<std::string> words, const Interrupt& interru
   while (::wait4(child, &status, waiting ? WNOHANG : 0, &usage) == 0) {
     std::error_code none;
     if (const auto size = fs::file_size(interrupt.file, none); !none && size > interrupt.bytes) {
-      ::kill(child, interrupt.signal);
+      if (interrupt.act) interrupt.act(child);
+      else ::kill(child, interrupt.signal);
       waiting = false;
     } else {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,18 @@ struct Result {
   long peak_kb = 0;  // of resident memory
 };
 
-// A signal as soon as `file` is there and longer than `bytes`. Without a file: none.
+// A signal, or what `act` does, as soon as `file` is there and longer than `bytes`. Without a file: none.
 struct Interrupt {
   std::filesystem::path file;
   std::uintmax_t bytes = 0;
   int signal = SIGTERM;
+  std::function<void(pid_t program)> act = {};
+  std::vector<std::string> variables = {};  // NAME=value, of the program's environment
 };
+
+// The processes that `parent` started and that have not ended, in the order of their numbers.
+std::vector<pid_t> children_of(pid_t parent);
+bool alive(pid_t process);
 
 // Runs `bonafide ...` and waits. `program` lies in the build folder.
 Result bonafide_program(std::vector<std::string> words, const Interrupt& interrupt = {}, const std::string& program = "bin/bonafide");

@@ -11,38 +11,12 @@
 #include "engine/safetensors.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/toy_data.h"
+#include "tests/e2e/toy_run.h"
 #include "tests/support/support.h"
 
 using namespace bonafide;
 using namespace bonafide::test;
 namespace fs = std::filesystem;
-
-namespace {
-
-// The toy configuration as a file, and the words that train with it into `folder`/runs/<name>.
-std::vector<std::string> train_words(const ToyData& data, const std::string& name, std::vector<std::string> more = {}) {
-  write_file_atomically(data.root / "toy.json", config_json(toy_config(data)));
-  std::vector<std::string> words{"train", "--config", (data.root / "toy.json").string(), "--name", name,
-                                 "trainer.weights_save_folder=" + (data.root / "runs").string()};
-  words.insert(words.end(), more.begin(), more.end());
-  return words;
-}
-fs::path run_of(const ToyData& data, const std::string& name) { return data.root / "runs" / name; }
-
-std::vector<float> final_weights(const fs::path& run) {
-  const SafetensorsFile f(run / "checkpoints/last/model.safetensors");
-  std::vector<float> all;
-  for (const auto& a : f.arrays())
-    for (float v : f.read<float>(a.name)) all.push_back(v);
-  return all;
-}
-
-std::int64_t lines(const fs::path& file) {
-  const std::string s = read_file(file);
-  return std::count(s.begin(), s.end(), '\n');
-}
-
-}  // namespace
 
 TEST_CASE("commands: train writes a run folder that says everything, eval scores and measures") {
   const ToyData data;

@@ -386,7 +386,11 @@ rm "$D/hold")";
     l->plan.world = 2;
     l->plan.restarts = 2;
     l->plan.environment = [=](int) { return std::vector<std::string>{str("FAILS=", fails), str("CODE=", code)}; };
-    l->plan.restart_argv = [](int restart) { return std::vector<std::string>{"--resume", str("run ", restart)}; };
+    l->plan.restart_argv = [argv = l->plan.argv](int restart) {
+      auto more = argv;
+      more.insert(more.end(), {"--resume", str("run ", restart)});
+      return more;
+    };
     return l;
   };
   const std::string first = "rank 1 failed (exit code 9): the first time\nstarting again (1 of 2)\n";
