@@ -38,14 +38,16 @@ Result bonafide_program(std::vector<std::string> words, const Interrupt& interru
   std::vector<char*> argv;
   for (auto& w : words) argv.push_back(w.data());
   argv.push_back(nullptr);
+  const int file = ::open(out.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);  // here: it is there even if the child is killed at once
+  BF_CHECK(file >= 0, "no file for what the program says");
   const pid_t child = ::fork();
   BF_CHECK(child >= 0, "fork");
   if (child == 0) {
-    const int file = ::open(out.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
     for (std::string v : interrupt.variables) ::setenv(v.substr(0, v.find('=')).c_str(), v.c_str() + v.find('=') + 1, 1);
-    if (file >= 0 && ::dup2(file, 1) >= 0 && ::dup2(file, 2) >= 0) ::execv(argv[0], argv.data());
+    if (::dup2(file, 1) >= 0 && ::dup2(file, 2) >= 0) ::execv(argv[0], argv.data());
     ::_exit(127);
   }
+  ::close(file);
   int status = 0;
   rusage usage{};
   bool waiting = !interrupt.file.empty();

@@ -151,7 +151,7 @@ TEST_CASE("process_group: over TCP and by a folder, and alone") {
   CHECK(one.lead());
   const TempFolder folder;
   const int port = free_port();
-  for (const std::string rendezvous : {std::string(), "file://" + (folder / "shared").string()})
+  for (const auto& rendezvous : {std::string(), "file://" + (folder / "shared").string()})
     in_threads(3, [&](int rank) {
       Context own;
       const ProcessPlace place{.rank = rank, .world = 3, .local_rank = rank, .local_world = 3, .address = "127.0.0.1", .port = port, .run_id = "a run", .source = ""};
