@@ -165,7 +165,7 @@ class Run {
 // Settings that may change between a run and its resumption without changing what is computed, or that only make it longer.
 bool harmless(const std::string& change) {
   for (const char* key : {"trainer.keep", "trainer.epochs", "trainer.eval_every", "trainer.checkpoint_every", "trainer.weights_save_folder",
-                          "train_dataloader.num_workers", "val_dataloader.num_workers", "simulate.cache_bytes", "distributed.timeout_seconds"})
+                          "train_dataloader.num_workers", "val_dataloader.num_workers", "simulate.cache_bytes", "distributed.timeout_seconds", "optimizer.shard_state"})
     if (change.rfind(std::string(key) + ":", 0) == 0) return true;
   return false;
 }

@@ -13,10 +13,12 @@
 namespace bonafide {
 namespace {
 
-Tensor arena(ParameterSet& p) { return Tensor::zeros(p.context(), {p.arena_size()}, DType::f32, "optimizer"); }
-void read(const SafetensorsFile& file, const char* name, const Tensor& t) {
+constexpr std::int64_t kAlign = 64;  // elements: parts begin where vectors do
+
+void read_values(const SafetensorsFile& file, const char* name, const Tensor& t) {
   write_values(t, [&](Span<float> values) { file.read<float>(name, values); });
 }
+Tensor zeros(ParameterSet& p, std::int64_t n) { return Tensor::zeros(p.context(), {n}, DType::f32, "optimizer"); }
 
 // The elements of a tensor of bytes: there are no tensors of doubles and of ranges.
 template <class T>
@@ -26,17 +28,29 @@ Span<T> of(const Tensor& bytes) {
 
 }  // namespace
 
-Optimizer::Optimizer(ParameterSet& parameters, OptimizerConfig config) : parameters_(parameters), config_(std::move(config)) {
+Optimizer::Optimizer(ParameterSet& parameters, OptimizerConfig config, std::shared_ptr<Communicator> shards)
+    : parameters_(parameters), config_(std::move(config)), shards_(std::move(shards)) {
   if (config_.type != "adamw" && config_.type != "sgd")
     throw Error(str("optimizer.type is '", config_.type, "', expected adamw or sgd"));
-  const auto ranges = parameters_.ranges_without_decay();
+  part_ = part_of(shards_ ? shards_->rank() : 0);
+  std::vector<kernels::ElementRange> ranges;
+  for (const auto& r : parameters_.ranges_without_decay())
+    if (const kernels::ElementRange in{std::max(r.begin, part_.begin) - part_.begin, std::min(r.end, part_.end) - part_.begin}; in.begin < in.end)
+      ranges.push_back(in);
   if (!config_.decay_norm_and_bias && !ranges.empty()) {
     const auto bytes = std::as_bytes(std::span(ranges));
     no_decay_ = Tensor::from_host(parameters_.context(), {std::int64_t(bytes.size())},
                                   std::span(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
   }
-  first_ = arena(parameters_);
-  if (config_.type == "adamw") second_ = arena(parameters_);
+  first_ = zeros(parameters_, part_.end - part_.begin);
+  if (config_.type == "adamw") second_ = zeros(parameters_, part_.end - part_.begin);
+}
+
+kernels::ElementRange Optimizer::part_of(int rank) const {
+  const std::int64_t n = parameters_.arena_size();
+  if (!shards_) return {0, n};
+  const std::int64_t length = ceil_div(ceil_div(n, kAlign), std::int64_t(shards_->world())) * kAlign;
+  return {std::min(n, rank * length), std::min(n, (rank + 1) * length)};
 }
 
 double Optimizer::step(double learning_rate) {
@@ -49,18 +63,24 @@ double Optimizer::step(double learning_rate) {
   kernels::grad_norm(ctx.target(), {.g = g, .norm = norm, .workspace = of<double>(doubles).slice(1, pieces)});
 
   // The kernels read the norm where it is and do nothing when it is not finite: the device never waits for the host.
-  const Span<bf16> copy = parameters_.compute_copies() ? parameters_.compute_copies().span<bf16>() : Span<bf16>();
-  const auto p = parameters_.values().span<float>();
+  const std::int64_t n = part_.end - part_.begin;
+  const Span<bf16> copy = parameters_.compute_copies() ? parameters_.compute_copies().span<bf16>().slice(part_.begin, n) : Span<bf16>();
+  const auto p = parameters_.values().span<float>().slice(part_.begin, n);
+  const auto own = g.slice(part_.begin, n);
   const auto no_decay = no_decay_ ? of<const kernels::ElementRange>(no_decay_) : Span<const kernels::ElementRange>();
   if (config_.type == "adamw")
-    kernels::adamw(ctx.target(), {.p = p, .m = first_.span<float>(), .v = second_.span<float>(), .g = g, .copy = copy,
+    kernels::adamw(ctx.target(), {.p = p, .m = first_.span<float>(), .v = second_.span<float>(), .g = own, .copy = copy,
                                   .no_decay = no_decay, .norm = norm, .step = steps_ + 1, .lr = learning_rate,
                                   .beta1 = config_.beta1, .beta2 = config_.beta2, .eps = config_.eps,
                                   .weight_decay = config_.weight_decay, .max_norm = config_.clip_grad_norm});
   else
-    kernels::sgd(ctx.target(), {.p = p, .buffer = first_.span<float>(), .g = g, .copy = copy, .no_decay = no_decay,
+    kernels::sgd(ctx.target(), {.p = p, .buffer = first_.span<float>(), .g = own, .copy = copy, .no_decay = no_decay,
                                 .norm = norm, .first = steps_ == 0, .lr = learning_rate, .momentum = config_.momentum,
                                 .weight_decay = config_.weight_decay, .max_norm = config_.clip_grad_norm});
+  if (shards_) {
+    broadcast_parts(parameters_.values());
+    parameters_.refresh_compute_copies();
+  }
   double result = 0;
   ctx.download(&result, norm.ptr, sizeof result);
   if (kernels::is_finite(result)) ++steps_;
@@ -68,8 +88,8 @@ double Optimizer::step(double learning_rate) {
 }
 
 std::vector<StoredArray> Optimizer::state() const {
-  std::vector<StoredArray> r{stored_tensor("optimizer.first", first_)};
-  if (second_) r.push_back(stored_tensor("optimizer.second", second_));
+  std::vector<StoredArray> r{stored_tensor("optimizer.first", whole(first_))};
+  if (second_) r.push_back(stored_tensor("optimizer.second", whole(second_)));
   return r;
 }
 void Optimizer::restore(const SafetensorsFile& file, std::int64_t steps) {
@@ -78,7 +98,29 @@ void Optimizer::restore(const SafetensorsFile& file, std::int64_t steps) {
   steps_ = steps;
 }
 
-Ema::Ema(ParameterSet& parameters, double decay) : parameters_(&parameters), decay_(decay), average_(arena(parameters)) {
+// Every process's part of an arena to all the others.
+void Optimizer::broadcast_parts(const Tensor& arena) const {
+  for (int r = 0; r < shards_->world(); ++r) {
+    const kernels::ElementRange part = part_of(r);
+    const auto values = arena.span<float>().slice(part.begin, part.end - part.begin);
+    shards_->broadcast({reinterpret_cast<std::uint8_t*>(values.ptr), values.len * std::int64_t(sizeof(float))}, r);
+  }
+}
+Tensor Optimizer::whole(const Tensor& part) const {
+  if (!shards_) return part;
+  const Tensor all = zeros(parameters_, parameters_.arena_size());
+  if (part.numel() > 0) Tensor::view(all, part_.begin, part.shape()).copy_from(part);
+  broadcast_parts(all);
+  return all;
+}
+void Optimizer::read(const SafetensorsFile& file, const char* name, const Tensor& part) const {
+  if (!shards_) return read_values(file, name, part);
+  std::vector<float> all(std::size_t(parameters_.arena_size()));
+  file.read<float>(name, all);
+  Tensor(part).copy_from_host(std::span(all).subspan(std::size_t(part_.begin), std::size_t(part_.end - part_.begin)));
+}
+
+Ema::Ema(ParameterSet& parameters, double decay) : parameters_(&parameters), decay_(decay), average_(zeros(parameters, parameters.arena_size())) {
   average_.copy_from(parameters.values());
 }
 void Ema::update() {
@@ -96,6 +138,6 @@ void Ema::swap() {
   parameters_->refresh_compute_copies();
 }
 std::vector<StoredArray> Ema::state() const { return {stored_tensor("ema", average_)}; }
-void Ema::restore(const SafetensorsFile& file) { read(file, "ema", average_); }
+void Ema::restore(const SafetensorsFile& file) { read_values(file, "ema", average_); }
 
 }  // namespace bonafide

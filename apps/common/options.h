@@ -103,6 +103,7 @@ struct TrainConfig {
     double weight_decay = 1.1e-5, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, momentum = 0.9;
     bool decay_norm_and_bias = true;
     double clip_grad_norm = 0;  // 0: off
+    bool shard_state = false;
   } optimizer;
   struct Scheduler {
     double max_lr = 1.8e-4, min_lr = 6.8e-7, warmup_fraction = 0.05;

@@ -126,6 +126,8 @@ std::vector<Option> option_table(TrainConfig& c) {
       {"optimizer.momentum", &c.optimizer.momentum, "SGD", {.low = 0, .high = 0.999999}},
       {"optimizer.clip_grad_norm", &c.optimizer.clip_grad_norm,
        "longest gradient, by L2 norm over all weights; 0: no limit", at_least(0)},
+      {"optimizer.shard_state", &c.optimizer.shard_state,
+       "several processes: each keeps its part of the optimiser's memory; the same bits"},
 
       {"scheduler.max_lr", &c.scheduler.max_lr, "rate after the warm-up", at_least(0)},
       {"scheduler.min_lr", &c.scheduler.min_lr, "rate at the first step and, by a cosine, at the last", at_least(0)},

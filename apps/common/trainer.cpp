@@ -184,7 +184,8 @@ void Trainer::build_model() {
     info_.start_licence = file.metadata("license", kUnknownLicence);
     info_.start_digest = file_digest(config_.model.pretrained);
   }
-  optimizer_ = std::make_unique<Optimizer>(model_->parameters(), optimizer_config(config_.optimizer));
+  optimizer_ = std::make_unique<Optimizer>(model_->parameters(), optimizer_config(config_.optimizer),
+                                           config_.optimizer.shard_state && group_.world() > 1 ? group_.device : nullptr);
   if (group_.world() > 1) {
     const auto& d = config_.distributed;
     buckets_ = std::make_unique<GradientBuckets>(model_->parameters(), *group_.device,

@@ -165,6 +165,50 @@ TEST_CASE("processes: a checkpoint is gone on with by any number of them") {
   }
 }
 
+TEST_CASE("processes: shards of the optimiser's state are the same bits in less memory, and go into whole checkpoints") {
+  const ToyData data;
+  for (const char* type : {"adamw", "sgd"})
+    for (const char* precision : {"f32", "bf16"}) {
+      CAPTURE(type);
+      CAPTURE(precision);
+      TrainConfig c = toy_config(data);
+      c.optimizer.type = type, c.optimizer.decay_norm_and_bias = false, c.optimizer.weight_decay = 0.1, c.optimizer.clip_grad_norm = 0.5, c.precision = precision;
+      if (c.optimizer.type == "sgd") c.scheduler.max_lr = 0.1;
+      struct Seen {
+        std::vector<double> losses;
+        std::vector<float> end;
+        std::int64_t bytes = 0;
+      };
+      for (const int world : {2, 3}) {
+        const TempFolder folder;
+        const auto run = [&](bool sharded, bool resume) {
+          c.optimizer.shard_state = sharded;
+          return train_as<Seen>(world, c, [&](Trainer& t) {
+            Seen s;
+            if (resume) t.restore(load_checkpoint(folder.path()));
+            else {
+              s.losses = curve(t, 4);
+              const Checkpoint saved = t.checkpoint();
+              if (t.lead()) CheckpointFolder(folder.path(), 2).save(saved, false);
+            }
+            for (const double loss : curve(t, 4)) s.losses.push_back(loss);
+            s.end = weights(t);
+            s.bytes = std::int64_t(t.model().parameters().context().allocator().stats().by_name.at("optimizer").live_bytes);
+            return s;
+          });
+        };
+        const auto whole = run(false, false), shards = run(true, false), resumed = run(true, true), resumed_whole = run(false, true);
+        for (int r = 0; r < world; ++r) {
+          CHECK(shards[std::size_t(r)].losses == whole[0].losses);
+          CHECK(shards[std::size_t(r)].end == whole[0].end);
+          CHECK(resumed[std::size_t(r)].end == whole[0].end);
+          CHECK(resumed_whole[std::size_t(r)].end == whole[0].end);
+          CHECK(shards[std::size_t(r)].bytes <= whole[0].bytes / world * 9 / 8 + 1024);  // the allocator rounds up by an eighth
+        }
+      }
+    }
+}
+
 TEST_CASE("processes: a loss that is not finite names the same culprit on every rank") {
   const ToyData data;
   TrainConfig c = toy_config(data);
