@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint32_t kMost = (1 << 20) + (1 << 10);
-constexpr auto kPatience = 10s;  // for a message that has begun, or an answer
+constexpr auto kPatience = 5s;  // for a message that has begun, or an answer
 const std::string kHello = "bonafide store 1\n";
 
 // Answers in a thread of its own until it is destroyed. One slow or hostile client cannot hold up the others for longer

@@ -35,6 +35,7 @@ Result bonafide_program(std::vector<std::string> words, const Interrupt& interru
   const TempFolder scratch;
   const fs::path out = scratch.path() / "out";
   words.insert(words.begin(), std::string(BF_BINARY_DIR) + "/" + program);
+  words.insert(words.begin(), interrupt.prefix.begin(), interrupt.prefix.end());
   std::vector<char*> argv;
   for (auto& w : words) argv.push_back(w.data());
   argv.push_back(nullptr);
@@ -44,7 +45,7 @@ Result bonafide_program(std::vector<std::string> words, const Interrupt& interru
   BF_CHECK(child >= 0, "fork");
   if (child == 0) {
     for (std::string v : interrupt.variables) ::setenv(v.substr(0, v.find('=')).c_str(), v.c_str() + v.find('=') + 1, 1);
-    if (::dup2(file, 1) >= 0 && ::dup2(file, 2) >= 0) ::execv(argv[0], argv.data());
+    if (::dup2(file, 1) >= 0 && ::dup2(file, 2) >= 0) ::execvp(argv[0], argv.data());
     ::_exit(127);
   }
   ::close(file);

@@ -15,12 +15,13 @@ struct Result {
   long peak_kb = 0;  // of resident memory
 };
 
-// A signal, or what `act` does, as soon as `file` is there and longer than `bytes`. Without a file: none.
+// What happens to the program while it runs, and around it. A signal, or what `act` does, as soon as `file` is there and longer than `bytes`. Without a file: none.
 struct Interrupt {
   std::filesystem::path file;
   std::uintmax_t bytes = 0;
   int signal = SIGTERM;
   std::function<void(pid_t program)> act = {};
+  std::vector<std::string> prefix = {};     // what runs the program: {"ip", "netns", "exec", …}
   std::vector<std::string> variables = {};  // NAME=value, of the program's environment
 };
 
