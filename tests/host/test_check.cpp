@@ -314,6 +314,15 @@ TEST_CASE("check: embeddings: NaN, none, of another photograph; people and pictu
       CHECK(by["label-errors"].at(0).rows.at(0).find(text) != std::string::npos);
     }
     CHECK(findings({.near_duplicate = 1, .same_person = 0.9})["near-duplicates"].empty() == false);
+    // The share that is done: never falls, and ends at 1.
+    const EmbeddingsFile file(folder / "e");
+    std::vector<double> shares;
+    check(c.lists, c.images, true, &file, &ctx, {}, [&](double share) { shares.push_back(share); });
+    REQUIRE(shares.size() > 4);
+    CHECK(std::is_sorted(shares.begin(), shares.end()));
+    CHECK(shares.front() > 0);
+    CHECK(shares.front() < 0.5);
+    CHECK(shares.back() == doctest::Approx(1).epsilon(1e-9));
   }
   // One row that is gone, one that names another's, one NaN.
   c.at(0, 0).filename = "elsewhere.jpg";
