@@ -296,7 +296,6 @@ class Workers {
         send(signal);
       } else if (const bool all_was_well = failures_.empty(); reap(), all_was_well && !failures_.empty()) {
         if (!stop_asked_) send(SIGTERM);  // a second one would keep them from saving
-        ending_ = true;
         patience = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(grace_s_));
       }
     }
@@ -314,7 +313,6 @@ class Workers {
       if (w.pid) ::kill(w.pid, signal);
   }
   void kill_all() {
-    killed_ = true;
     for (const Worker& w : workers_)
       if (w.pid) ::kill(-w.pid, SIGKILL);
   }
@@ -335,10 +333,10 @@ class Workers {
     }
   }
 
-  // Did it end because it was told to?
+  // Did it end because it was told to? What ends after a failure needs no such excuse: the first one is told of.
   bool stopped(int status) const {
-    if (WIFEXITED(status)) return (stop_asked_ || ending_) && WEXITSTATUS(status) == kExitInterrupted;
-    return (killed_ && WTERMSIG(status) == SIGKILL) || ((stop_asked_ || ending_) && asks_to_stop(WTERMSIG(status)));
+    if (!stop_asked_) return false;
+    return WIFEXITED(status) ? WEXITSTATUS(status) == kExitInterrupted : asks_to_stop(WTERMSIG(status));
   }
 
   static Failure failure_of(const Worker& w, int status, bool first) {
@@ -356,9 +354,8 @@ class Workers {
   PrivateFolder folder_;
   std::vector<Worker> workers_;
   std::vector<Failure> failures_;
-  bool stop_asked_ = false;               // by a signal to the launcher
-  bool ending_ = false, killed_ = false;  // after a failure; when SIGTERM was not enough
-  bool interrupted_ = false;
+  bool stop_asked_ = false;   // by a signal to the launcher
+  bool interrupted_ = false;  // and a worker was
 };
 
 bool would_repeat_itself(int code) {

@@ -121,7 +121,7 @@ class Launch {
     ::setpgid(0, 0);
     ::setenv("TMPDIR", (folder / "tmp").c_str(), 1);
     const int terminal = ::open((folder / "terminal").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-    ::dup2(terminal, 1), ::dup2(terminal, 2), ::close(terminal);
+    ::dup2(terminal, 0), ::dup2(terminal, 1), ::dup2(terminal, 2), ::close(terminal);
     plan.say = [&](std::string_view text) { std::ofstream(folder / "said", std::ios::app) << text; };
     before();
     const auto files = open_files();
@@ -207,6 +207,23 @@ printf '%s|' "$@" > "$D/words.$RANK"; echo "out $RANK"; echo "err $RANK" >&2)");
   CHECK(run_ids.size() == 1);
   CHECK(error_files.size() == 3);
   CHECK(l.file("terminal") == "out 0\nerr 0\n");
+}
+
+TEST_CASE("launcher: no signal is ignored or blocked where a worker begins") {
+  Launch l("");
+  l.plan.argv = {"cat", "/proc/self/status"};  // a shell would clear them itself
+  l.before = [] {
+    for (const int s : {SIGINT, SIGTERM, SIGUSR1}) ::signal(s, SIG_IGN);
+  };
+  expect(l.run(), 0, "");
+  std::set<std::string> masks;
+  for (const std::string& line : lines_of(l.file("terminal")))
+    if (line.starts_with("SigBlk:") || line.starts_with("SigIgn:")) {
+      const auto mask = std::stoull(line.substr(8), nullptr, 16);
+      for (const int s : {SIGINT, SIGTERM, SIGUSR1, SIGCHLD}) CHECK((mask >> (s - 1) & 1) == 0);
+      masks.insert(line.substr(0, 7));
+    }
+  CHECK(masks.size() == 2);
 }
 
 TEST_CASE("launcher: the failure of one ends all, with its message and its last output") {
