@@ -105,6 +105,17 @@ TEST_CASE("embeddings: the same rows give the same bytes; copying a file changes
   }
 }
 
+TEST_CASE("embeddings: notes stand in the file as UTF-8, as in every safetensors file; a broken letter loses no embedding") {
+  TempFolder dir;
+  EmbeddingsInfo info = kInfo;
+  info.notes = {{"detector", "Zoë's 你好"}, {"folder", "caf\xe9"}};  // a path in Latin-1
+  EmbeddingsWriter w(dir / "e", info);
+  w.append(kFaces[0], kVectors[0]);
+  w.commit();
+  CHECK(read_file(dir / "e").find(R"("detector":"Zoë's 你好")") != std::string::npos);
+  CHECK(EmbeddingsFile(dir / "e").info().notes == Metadata{{"detector", "Zoë's 你好"}, {"folder", "caf\xef\xbf\xbd"}});
+}
+
 TEST_CASE("embeddings: no rows at all are a file too") {
   TempFolder dir;
   EmbeddingsWriter(dir / "e", kInfo).commit();

@@ -132,6 +132,18 @@ TEST_CASE("purge: a published list loses rows and pairs; photographs are known b
   CHECK(r.files[2].pairs_lost == 1);
 }
 
+TEST_CASE("purge: what any of the lists gives to the person is erased everywhere") {
+  TempFolder dir;
+  const std::string first = dir.file("a.csv", "filename,subject\nanna_1.jpg,Anna B.\nben_1.jpg,ben\n");
+  const std::string second = dir.file("b.csv", "filename,subject\nanna_2.jpg,Anna B.\nben_2.jpg,ben\n");
+  const std::string bare = dir.file("c.csv", "filename\nanna_2.jpg\nben_1.jpg\nanna_1.jpg\n");
+  const PurgeReport r = purge({.subjects = {"Anna B."}, .lists = {first, second, bare}});
+  CHECK(r.photographs == std::vector<std::string>{"anna_1.jpg", "anna_2.jpg"});
+  CHECK(read_file(first) == "filename,subject\nben_1.jpg,ben\n");
+  CHECK(read_file(second) == "filename,subject\nben_2.jpg,ben\n");
+  CHECK(read_file(bare) == "filename\nben_1.jpg\n");
+}
+
 TEST_CASE("purge: several people at once, the only one of a file, and a manifest alone") {
   {
     const Files f;
