@@ -105,6 +105,15 @@ TEST_CASE("embeddings: the same rows give the same bytes; copying a file changes
   }
 }
 
+TEST_CASE("embeddings: what another program made a unit vector of in f32 is kept bit for bit") {
+  TempFolder dir;
+  const std::vector<float> row{0.6f, 0, -0.8000003f};  // longer than 1 by some ulps
+  EmbeddingsWriter w(dir / "e", kInfo);
+  w.append(kFaces[0], row);
+  w.commit();
+  CHECK(row_of(EmbeddingsFile(dir / "e"), 0) == row);
+}
+
 TEST_CASE("embeddings: notes stand in the file as UTF-8, as in every safetensors file; a broken letter loses no embedding") {
   TempFolder dir;
   EmbeddingsInfo info = kInfo;
