@@ -10,7 +10,11 @@ function(bonafide_install)
   install(TARGETS bonafide EXPORT bonafide_targets)
   install(EXPORT bonafide_targets FILE bonafide-targets.cmake NAMESPACE bonafide:: DESTINATION ${package})
   set(header_globs engine/*.h kernels/*.h layers/*.h data/*.h)
-  set(not_public "-inl[.]h$|^engine/cuda_check[.]h$|^kernels/(simd|simt|emulator)/|[.]simt[.]h$|^data/(images|faces)/|^kernels/(bounded_cache|carver|onednn|partial_sums|thread_scratch)[.]h$|^engine/comm/(socket|gloo|nccl)[.]h$|^kernels/matmul/(gemm_tile|cublaslt_gemm)[.]h$|^kernels/conv2d/(conv_piece|cudnn_conv|patches)[.]h$|^kernels/convnext_mlp/(common|cuda_memory|loops|packed|plan|products)[.]h$")
+  set(not_public "-inl[.]h$" "[.]simt[.]h$" "^engine/cuda_(check|support)[.]h$" "^engine/comm/(socket|gloo|nccl)[.]h$"
+    "^data/(images|faces)/" "^kernels/(simd|simt|emulator)/" "^kernels/(alignment|bounded_cache|carver|onednn|partial_sums|thread_scratch)[.]h$"
+    "^kernels/matmul/(gemm_tile|cublaslt_gemm)[.]h$" "^kernels/conv2d/(conv_piece|cudnn_conv|patches)[.]h$"
+    "^kernels/convnext_mlp/(common|cuda_memory|loops|packed|plan|products)[.]h$")
+  list(JOIN not_public "|" not_public)
   if(BONAFIDE_PROGRAM)
     install(TARGETS bonafide_cli)
     install(FILES ${CMAKE_BINARY_DIR}/bin/bonafide-train ${CMAKE_BINARY_DIR}/bin/bonafide-eval TYPE BIN)  # links to bonafide

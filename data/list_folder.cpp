@@ -56,8 +56,7 @@ class Walk {
     }
     std::sort(files_.begin(), files_.end());
     for (const fs::path& f : files_) listing_.files.push_back(f.string());
-    std::sort(listing_.unlisted.begin(), listing_.unlisted.end(),
-              [](const auto& a, const auto& b) { return a.filename < b.filename; });
+    std::ranges::sort(listing_.unlisted, {}, &Manifest::Dropped::filename);
     return std::move(listing_);
   }
 

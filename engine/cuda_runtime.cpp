@@ -2,33 +2,14 @@
 // nvcc compiled the kernels for.
 #include "engine/cuda_runtime.h"
 
-#include <cstdlib>
-
 #include "engine/cuda_check.h"
+#include "engine/cuda_support.h"
 
 namespace bonafide::cuda {
 namespace {
 
 cudaStream_t raw(Stream s) { return static_cast<cudaStream_t>(s.handle); }
 cudaEvent_t raw(Event e) { return static_cast<cudaEvent_t>(e.handle); }
-
-// Whether the program holds code for a device: "90a" runs on 9.0 alone, "80" on 8.0 and, compiled by the driver, on all
-// newer ones, "80-real" on 8.0 and later of major 8. Lists are separated by commas; a word such as "all" holds for all.
-bool holds_code_for(int major, int minor) {
-  const int device = 10 * major + minor;
-  std::istringstream list(BF_CUDA_ARCHITECTURES);
-  for (std::string one; std::getline(list, one, ',');) {
-    char* end = nullptr;
-    const int built = int(std::strtol(one.c_str(), &end, 10));
-    const std::string rest = end;
-    if (built == 0) return true;
-    if (rest.starts_with("a") ? device == built
-        : rest == "-real"     ? device / 10 == built / 10 && device >= built
-                              : device >= built)
-      return true;
-  }
-  return false;
-}
 
 // The devices that the runtime sees must all be usable: their numbers are then the runtime's own, which
 // CUDA_VISIBLE_DEVICES chooses and orders.
@@ -44,18 +25,14 @@ const Found& found() {
       (void)cudaGetLastError();
       int driver = 0, runtime = 0;
       (void)cudaDriverGetVersion(&driver), (void)cudaRuntimeGetVersion(&runtime);
-      const auto version = [](int v) { return str(v / 1000, ".", v % 1000 / 10); };
-      r.why_none = driver == 0        ? "no NVIDIA driver is installed"
-                   : driver < runtime ? str("the NVIDIA driver is made for CUDA ", version(driver),
-                                            ", this program needs one for CUDA ", version(runtime))
-                                      : str("CUDA reports: ", cudaGetErrorString(e));
+      r.why_none = why_not_counted(driver, runtime, cudaGetErrorString(e));
       r.count = 0;
       return r;
     }
     if (r.count == 0) r.why_none = "the NVIDIA driver sees no GPU";
     for (int i = 0; i < r.count; ++i) {
       const Properties p = properties(i);
-      if (holds_code_for(p.major, p.minor)) continue;
+      if (holds_code_for(BF_CUDA_ARCHITECTURES, p.major, p.minor)) continue;
       r.why_none = str("GPU ", i, " (", p.name, ") has compute capability ", p.major, ".", p.minor,
                        ", this program holds code for ", BF_CUDA_ARCHITECTURES,
                        "; choose others with CUDA_VISIBLE_DEVICES or build with -DCMAKE_CUDA_ARCHITECTURES=", p.major, p.minor);

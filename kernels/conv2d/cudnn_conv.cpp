@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "engine/cuda_check.h"
+#include "kernels/alignment.h"
 #include "kernels/bounded_cache.h"
 
 namespace bonafide::kernels::cuda {
@@ -267,11 +268,7 @@ class Library {
   BoundedCache<Key, Plan> plans_;
 };
 
-// The largest power of two that divides the address, as far as cuDNN cares.
-std::int64_t alignment_of(const void* p) {
-  const auto address = reinterpret_cast<std::uintptr_t>(p) | 16;
-  return std::int64_t(address & ~(address - 1));
-}
+constexpr std::uint32_t kBestAlignment = 16;  // more is of no use to cuDNN
 
 template <class T>
 bool run(Pass pass, const Conv2dShape& s, F32Products products, bool add, const void* x, const void* w, const void* y,
@@ -293,9 +290,9 @@ bool run(Pass pass, const Conv2dShape& s, F32Products products, bool add, const 
                 .half = sizeof(T) == 2,
                 .add = add,
                 .products = products,
-                .x_alignment = alignment_of(x),
-                .w_alignment = alignment_of(w),
-                .y_alignment = alignment_of(y)};
+                .x_alignment = alignment_of(x, kBestAlignment),
+                .w_alignment = alignment_of(w, kBestAlignment),
+                .y_alignment = alignment_of(y, kBestAlignment)};
   return Library::of(stream).run(key, x, w, y);
 }
 

@@ -14,6 +14,7 @@
 #include <mutex>
 
 #include "engine/cuda_check.h"
+#include "kernels/alignment.h"
 
 namespace bonafide::kernels::cuda {
 namespace {
@@ -37,11 +38,7 @@ std::string describe(const Key& k) {
   return str(k.m, " x ", k.k, " by ", k.k, " x ", k.n, k.ab == CUDA_R_32F ? " f32" : " bf16");
 }
 
-// The largest power of two that divides the address, as far as cuBLASLt cares.
-std::uint32_t alignment_of(const void* p) {
-  const auto address = reinterpret_cast<std::uintptr_t>(p) | 256;
-  return std::uint32_t(address & ~(address - 1));
-}
+constexpr std::uint32_t kBestAlignment = 256;  // more is of no use to cuBLASLt
 
 struct Plan {
   cublasLtMatmulDescOpaque_t product;
@@ -159,9 +156,9 @@ void gemm(const Gemm<TA, TC>& g, Stream stream) {
                 .ab = type_of<TA>,
                 .c = type_of<TC>,
                 .products = g.products,
-                .a_alignment = alignment_of(g.a.ptr),
-                .b_alignment = alignment_of(g.b.ptr),
-                .c_alignment = alignment_of(g.c.ptr)};
+                .a_alignment = alignment_of(g.a.ptr, kBestAlignment),
+                .b_alignment = alignment_of(g.b.ptr, kBestAlignment),
+                .c_alignment = alignment_of(g.c.ptr, kBestAlignment)};
   Library& library = Library::current();
   Plan& p = library.plan(key);
   check_cublas(

@@ -105,6 +105,26 @@ TEST_CASE("embeddings: the same rows give the same bytes; copying a file changes
   }
 }
 
+TEST_CASE("embeddings: what another program made a unit vector of in f32 is kept bit for bit") {
+  TempFolder dir;
+  const std::vector<float> row{0.6f, 0, -0.8000003f};  // longer than 1 by some ulps
+  EmbeddingsWriter w(dir / "e", kInfo);
+  w.append(kFaces[0], row);
+  w.commit();
+  CHECK(row_of(EmbeddingsFile(dir / "e"), 0) == row);
+}
+
+TEST_CASE("embeddings: notes stand in the file as UTF-8, as in every safetensors file; a broken letter loses no embedding") {
+  TempFolder dir;
+  EmbeddingsInfo info = kInfo;
+  info.notes = {{"detector", "Zoë's 你好"}, {"folder", "caf\xe9"}};  // a path in Latin-1
+  EmbeddingsWriter w(dir / "e", info);
+  w.append(kFaces[0], kVectors[0]);
+  w.commit();
+  CHECK(read_file(dir / "e").find(R"("detector":"Zoë's 你好")") != std::string::npos);
+  CHECK(EmbeddingsFile(dir / "e").info().notes == Metadata{{"detector", "Zoë's 你好"}, {"folder", "caf\xef\xbf\xbd"}});
+}
+
 TEST_CASE("embeddings: no rows at all are a file too") {
   TempFolder dir;
   EmbeddingsWriter(dir / "e", kInfo).commit();

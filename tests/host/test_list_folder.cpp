@@ -43,6 +43,13 @@ TEST_CASE("list folder: images below it in order, whatever their names hold") {
   CHECK(m.origin == folder.path().string());
 }
 
+TEST_CASE("list folder: extensions are the same in small and capital letters, whoever wrote them") {
+  const TempFolder folder;
+  for (const char* file : {"1.RAW", "2.raw", "3.Gz", "4.gZ"}) folder.file(file, "");
+  CHECK(list_folder(folder.path(), {"raw"}).files == Names{"1.RAW", "2.raw"});
+  CHECK(list_folder(folder.path(), {".GZ"}).files == Names{"3.Gz", "4.gZ"});
+}
+
 TEST_CASE("list folder: links are followed, a folder is listed once, loops end") {
   const TempFolder folder, elsewhere;
   fs::create_directories(folder / "a/b");

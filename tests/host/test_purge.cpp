@@ -8,6 +8,7 @@
 #include "data/embedding_rows.h"
 #include "data/match.h"
 #include "data/packed.h"
+#include "tests/support/full_disk.h"
 #include "tests/support/support.h"
 #include "tests/support/temp_folder.h"
 
@@ -132,6 +133,18 @@ TEST_CASE("purge: a published list loses rows and pairs; photographs are known b
   CHECK(r.files[2].pairs_lost == 1);
 }
 
+TEST_CASE("purge: what any of the lists gives to the person is erased everywhere") {
+  TempFolder dir;
+  const std::string first = dir.file("a.csv", "filename,subject\nanna_1.jpg,Anna B.\nben_1.jpg,ben\n");
+  const std::string second = dir.file("b.csv", "filename,subject\nanna_2.jpg,Anna B.\nben_2.jpg,ben\n");
+  const std::string bare = dir.file("c.csv", "filename\nanna_2.jpg\nben_1.jpg\nanna_1.jpg\n");
+  const PurgeReport r = purge({.subjects = {"Anna B."}, .lists = {first, second, bare}});
+  CHECK(r.photographs == std::vector<std::string>{"anna_1.jpg", "anna_2.jpg"});
+  CHECK(read_file(first) == "filename,subject\nben_1.jpg,ben\n");
+  CHECK(read_file(second) == "filename,subject\nben_2.jpg,ben\n");
+  CHECK(read_file(bare) == "filename\nben_1.jpg\n");
+}
+
 TEST_CASE("purge: several people at once, the only one of a file, and a manifest alone") {
   {
     const Files f;
@@ -191,6 +204,24 @@ TEST_CASE("purge: interrupted after one file, the same call again finishes") {
   purge(g.plan());
   CHECK(read_file(g.manifest) == read_file(finished.manifest));
   CHECK(read_file(g.embeddings) == read_file(finished.embeddings));
+}
+
+TEST_CASE("purge: the disk fills up between two files: the same call finishes, for who knew the person still does") {
+  for (const bool bare_is_large : {true, false}) {
+    const Files f;
+    const std::string much(100'000, 'x');  // more than the disk takes
+    const std::string one = f.dir.file("one.csv", "filename,subject,note\ngen/anna_1.jpg,Anna B.,\nben.jpg,ben," + (bare_is_large ? "" : much) + "\n");
+    const std::string bare = f.dir.file("bare.csv", "filename,note\natt/anna_p.jpg,\ngen/anna_1.jpg,\nben.jpg," + (bare_is_large ? much : "") + "\n");
+    PurgePlan plan = f.plan();  // the embeddings know two photographs, one.csv knows one of them, bare.csv none
+    plan.lists = {one, bare};
+    {
+      const FullDisk full(50'000);
+      expect_throw("cannot write", [&] { purge(plan); });
+    }
+    const PurgeReport r = purge(plan);
+    CHECK(r.photographs == std::vector<std::string>{"att/anna_p.jpg", "gen/anna_1.jpg"});
+    for (const fs::path& file : {f.embeddings, fs::path(one), fs::path(bare)}) CHECK(!holds(file, "anna"));
+  }
 }
 
 TEST_CASE("purge: packed photographs lose the person's pixels and name, and keep everybody else's bits") {

@@ -158,8 +158,11 @@ TEST_CASE("faces: a file of InceptionResnetV1 is taken without its classifier; w
   CHECK(HostValues(loaded.values()).span()[12345] == HostValues(set.values()).span()[12345]);
   CHECK(loaded["last_bn.running_var"].to_host() == set["last_bn.running_var"].to_host());
 
+  arrays.push_back(extra("logit.weight"));  // all that is needed and one thing more: another network's file
+  write_safetensors(folder / "more.safetensors", arrays);
+  expect_throw("1 unexpected: logit.weight", [&] { load_inception_resnet_v1(loaded, WeightFile(folder / "more.safetensors")); });
+
   arrays.erase(arrays.begin() + 7);
-  arrays.push_back(extra("logit.weight"));
   write_safetensors(folder / "bad.safetensors", arrays);
   const std::string name = inception_resnet_v1_state()[7].name;
   expect_throw("not the weights of InceptionResnetV1: ", [&] { load_inception_resnet_v1(loaded, WeightFile(folder / "bad.safetensors")); });

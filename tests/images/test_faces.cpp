@@ -117,6 +117,16 @@ TEST_CASE("faces: Haar finds drawn faces, where they are, at any size of the pho
   CHECK(wrong == 0);
 }
 
+TEST_CASE("faces: Haar looks for no face that is smaller than a twentieth of the photograph") {
+  const auto detector = make_face_detector("haar");
+  const auto background = [&](int size) { return detector->detect(group(400, 1000, {{{50, 100, size}, {520, 60, 300}}})); };
+  CHECK(detector->detect(group(200, 200, {{{60, 60, 60}}})).size() == 1);  // enough pixels to be found …
+  const std::vector<Face> faces = background(60);
+  REQUIRE(faces.size() == 1);  // … but nobody behind somebody else
+  CHECK(faces[0].box.x1 > 520);
+  CHECK(background(70).size() == 2);
+}
+
 TEST_CASE("faces: YuNet's rows become boxes, landmarks and scores in pixels of the photograph") {
   const TempFolder folder;
   // A network of YuNet's outputs whose one sure prior is the given one; everything else has score 0.

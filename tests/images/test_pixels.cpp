@@ -81,5 +81,7 @@ TEST_CASE("faces: pixels: a flat surface has no vector; there is no file to name
   std::fill(flat.pixels.begin(), flat.pixels.end(), std::uint8_t(90));
   expect_throw("the face is a flat surface", [&] { e->prepare(flat, {{1, 1, 60, 60}, 0, {}}); });
   expect_throw("nothing of the box", [&] { e->prepare(flat, {{70, 70, 90, 90}, 0, {}}); });
+  for (const auto& [height, width] : {std::pair{32, 31}, {31, 32}, {64, 64}})
+    expect_throw(str("a face of ", height, " x ", width, ", expected 32 x 32"), [&] { e->embed(std::vector<Image>{Image(height, width)}); });
   expect_throw("'pixels:x' names a file; pixels needs none", [] { make_face_embedder("pixels:x"); });
 }

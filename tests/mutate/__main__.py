@@ -6,6 +6,7 @@ from pathlib import Path
 
 import bugs as B
 from farm import MOST_OBJECTS, ROOT, Farm
+from source import calls_cuda
 
 ABOUT = """Plants bugs in the sources, one at a time, and shows that the tests catch them. Needs the test build.
 
@@ -13,6 +14,10 @@ Without a name the bugs are generated, over all of engine, kernels, layers and d
 are applied to the lines of the code, and which of the results are planted is drawn by a hash of the lines themselves.
 With names (an operation such as gelu, a folder, a file) both the generated bugs of that part of the code and the ones
 written by hand, in tests/mutations/NAME.txt, are planted; the name tests/mutations means all that are written by hand.
+
+No bugs are planted where only a GPU could show them: in .cu files, and in .cpp files that include the headers of CUDA's
+libraries. The tests that run here would let any of them pass; the device tier (./dev test device) executes these files. Those
+that a run leaves out for this reason are named at its end.
 
 What nobody could notice does not count: a bug that does not compile, one that leaves the machine code as it was, and one
 that tests/mutate/equivalent.txt lists with the reason. The last line is `N of N caught`."""
@@ -30,6 +35,10 @@ def sources():
         shared = name.endswith(("-inl.h", ".simt.h")) or (name.endswith(".h") and name.startswith("kernels/") and name.count("/") == 1)
         if (name.endswith(".cpp") or shared) and (name in TAKEN or not name.startswith(LEFT_OUT)) and (ROOT / name).is_file():
             yield name
+
+
+def needs_gpu(file):
+    return file.endswith(".cpp") and calls_cuda((ROOT / file).read_text())
 
 
 def matches(file, name):
@@ -135,6 +144,8 @@ def main():
         files = [f for f in files if any(matches(f, n) for n in options.name)]
         if not files and not by_hand:
             parser.error(f"nothing is called {' '.join(options.name)}")
+    left_out = [f for f in files if needs_gpu(f)]
+    files = [f for f in files if f not in left_out]
     if options.list:
         for file in files:
             text = (ROOT / file).read_text()
@@ -158,6 +169,8 @@ def main():
                          ("stale: a list has what can no longer be planted", stale)):
         if which:
             print(f"\n{title}\n\n" + "\n\n".join(bug.listed() for bug in which) + "\n")
+    if left_out:
+        print("left to the device tier: " + ", ".join(left_out))
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = usage.ru_utime + usage.ru_stime
     print(", ".join([f"{report.equivalent} equivalent (tests/mutate/equivalent.txt)"] +

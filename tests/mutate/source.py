@@ -10,6 +10,12 @@ _TOKENS = re.compile(
     re.S | re.M)
 _WORDS = re.compile(r"\bBF_CHECK\(|\b(?:throw|static_assert|constexpr std::int64_t kGrain)\b|\btemplate *<")
 _OPEN, _CLOSE = "([{", ")]}"
+_CUDA = re.compile(r'^#include (?:"engine/cuda_check\.h"|<(?:cuda|cublas|cudnn|nccl|nvToolsExt)\w*\.h>)', re.M)
+
+
+def calls_cuda(text):
+    """Does it include the headers of CUDA's libraries? Then a GPU has to execute it."""
+    return bool(_CUDA.search(text))
 
 
 def _blank(text):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import bugs as B
 from operators import OPERATORS
-from source import masked
+from source import calls_cuda, masked
 
 # operator: (line as it stands, one of the lines it must make of it)
 EXAMPLES = {
@@ -54,6 +54,12 @@ class Mutate(unittest.TestCase):
         text = 'f("a\\"b + c"); // d\ng(\'"\' + 1);'
         self.assertEqual(len(masked(text)), len(text))
         self.assertEqual([c in "+" for c in masked(text)].index(True), text.rindex("+"))
+
+    def test_what_only_a_gpu_executes_is_known_by_its_includes(self):
+        for header in ('"engine/cuda_check.h"', "<cudnn.h>", "<cublasLt.h>", "<cuda_runtime.h>", "<nccl.h>"):
+            self.assertTrue(calls_cuda(f"// file\n#include {header}\n"), header)
+        for header in ('"engine/cuda_runtime.h"', '"kernels/conv2d/cudnn_conv.h"', "<cmath>", "<gloo/context.h>"):
+            self.assertFalse(calls_cuda(f"#include {header}\n"), header)
 
     def test_lines_keep_their_numbers(self):
         for bug in B.generate("file.cpp", "  if (a &&\n      b)\n    throw Error(c);\n  x = 1;\n"):
