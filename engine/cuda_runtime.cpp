@@ -94,6 +94,11 @@ Stream make_stream() {
 }
 void destroy(Stream s) noexcept { (void)cudaStreamDestroy(raw(s)); }
 void synchronize(Stream s) { BF_CUDA(cudaStreamSynchronize(raw(s))); }
+bool capturing(Stream s) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  BF_CUDA(cudaStreamIsCapturing(raw(s), &status));
+  return status != cudaStreamCaptureStatusNone;
+}
 
 Event make_event() {
   cudaEvent_t e = nullptr;

@@ -40,6 +40,7 @@ void release_pinned(void* p) noexcept;
 Stream make_stream();
 void destroy(Stream) noexcept;
 void synchronize(Stream);  // waits until all of it is done
+bool capturing(Stream);    // its work goes into a CUDA graph instead of being done
 
 // A point in a stream. A wait is for the last point recorded before it; an event never recorded is no reason to wait.
 struct Event {

@@ -19,6 +19,7 @@ void release_pinned(void*) noexcept {}
 Stream make_stream() { none("cuda::make_stream"); }
 void destroy(Stream) noexcept {}
 void synchronize(Stream) { none("cuda::synchronize"); }
+bool capturing(Stream) { none("cuda::capturing"); }
 Event make_event() { none("cuda::make_event"); }
 void destroy(Event) noexcept {}
 void record(Event, Stream) { none("cuda::record"); }

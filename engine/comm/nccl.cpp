@@ -84,6 +84,7 @@ class NcclCommunicator final : public Communicator {
     explain();
     cuda::record(there_, stream_);
     cuda::wait(ctx_.target().stream, there_);
+    if (cuda::capturing(ctx_.target().stream)) return;  // nothing happens now that could be waited for
     Mark m{cuda::make_event(), Clock::now() + timeout_};
     cuda::record(m.event, stream_);
     const std::lock_guard lock(mutex_);
