@@ -113,7 +113,7 @@ void check_outliers(Findings& f, const EmbeddingsFile& file, const std::vector<E
       for (std::size_t i = 0; i < own.size(); ++i) {
         double near = 0, far = 0;
         std::int64_t n = 0, m = 0;
-        for (std::int64_t j = 0; j <= k && n < k; ++j) {  // itself left out
+        for (std::int64_t j = 0; j <= k; ++j) {  // itself left out, unless so many equal ones hide it
           const Neighbour& x = same[i * std::size_t(k + 1) + std::size_t(j)];
           if (x.index >= 0 && all[own[std::size_t(x.index)]].vector != all[own[i]].vector) near += x.similarity, ++n;
         }

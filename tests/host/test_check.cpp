@@ -314,6 +314,16 @@ TEST_CASE("check: embeddings: NaN, none, of another photograph; people and pictu
       CHECK(by["label-errors"].at(0).rows.at(0).find(text) != std::string::npos);
     }
     CHECK(findings({.near_duplicate = 1, .same_person = 0.9})["near-duplicates"].empty() == false);
+    // Four others are too few to doubt a label, five are enough.
+    for (const int others : {4, 5}) {
+      const auto all = c.lists;
+      int prints = 0;
+      for (CheckedList& l : c.lists)
+        for (Record& r : l.manifest.records)
+          if (r.label != kReplay && !(r.label == kPrint && prints++ < others)) r.label.reset();
+      CHECK(findings()["label-errors"].size() == (others == 5 ? 1 : 0));
+      c.lists = all;
+    }
     // The share that is done: never falls, and ends at 1.
     const EmbeddingsFile file(folder / "e");
     std::vector<double> shares;
