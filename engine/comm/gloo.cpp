@@ -127,7 +127,6 @@ class GlooCommunicator final : public Communicator {
         attempt("all_reduce_sum", values.len * std::int64_t(sizeof(T)), [&] {
           gloo::AllreduceOptions o(context_);
           o.setAlgorithm(gloo::AllreduceOptions::Algorithm::RING);
-          o.setTag(1);  // beside operations in the foreground
           o.setOutput(reinterpret_cast<Stored*>(values.ptr), std::size_t(values.len));
           o.setReduceFunction(&add<T>);
           gloo::allreduce(o);

@@ -4,7 +4,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -101,18 +101,13 @@ std::optional<Socket> Socket::connect(const std::string& address, int port, Dead
     }
     if (own_name(s.fd_) == name_of(s.fd_, ::getpeername)) continue;  // nobody listens, and the kernel chose that very port
     ::fcntl(s.fd_, F_SETFL, ::fcntl(s.fd_, F_GETFL) & ~O_NONBLOCK);
-    const int yes = 1;
-    ::setsockopt(s.fd_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     return s;
   }
   return std::nullopt;
 }
 
 Socket Socket::accept() const {
-  Socket s(::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC));
-  const int yes = 1;
-  if (s) ::setsockopt(s.fd_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  return s;
+  return Socket(::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC));
 }
 
 int Socket::port() const { return std::stoi(own_name(fd_)[1]); }
@@ -120,13 +115,13 @@ std::string Socket::local_address() const { return own_name(fd_)[0]; }
 
 bool Socket::send(std::string_view message) const {
   BF_CHECK(message.size() < (1u << 31), "a message of ", message.size(), " bytes");
-  std::string bytes(4, '\0');
-  for (int i = 0; i < 4; ++i) bytes[std::size_t(i)] = char(message.size() >> (8 * i) & 0xff);
+  const std::uint32_t length = ::htonl(std::uint32_t(message.size()));
+  std::string bytes(reinterpret_cast<const char*>(&length), sizeof length);
   bytes += message;
   for (std::size_t done = 0; done < bytes.size();) {
     const ssize_t n = ::send(fd_, bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
+    if (n < 0) return false;
     done += std::size_t(n);
   }
   return true;
@@ -144,9 +139,9 @@ bool Socket::read_exactly(char* to, std::size_t n, Deadline deadline) const {
 }
 
 std::optional<std::string> Socket::receive(std::uint32_t most, Deadline deadline) const {
-  unsigned char head[4];
-  if (!read_exactly(reinterpret_cast<char*>(head), sizeof head, deadline)) return std::nullopt;
-  const std::uint32_t n = head[0] | head[1] << 8 | head[2] << 16 | std::uint32_t(head[3]) << 24;
+  std::uint32_t length = 0;
+  if (!read_exactly(reinterpret_cast<char*>(&length), sizeof length, deadline)) return std::nullopt;
+  const std::uint32_t n = ::ntohl(length);
   if (n > most) return std::nullopt;
   std::string message(n, '\0');
   if (!read_exactly(message.data(), n, deadline)) return std::nullopt;

@@ -30,7 +30,7 @@ class Socket {
   int port() const;                   // own
   std::string local_address() const;  // own, numeric
 
-  // Messages: four bytes of length, little-endian, and so many bytes. False, or nullopt, when the other side is gone, says
+  // Messages: four bytes of length, the highest first, and so many bytes. False, or nullopt, when the other side is gone, says
   // nothing before the deadline, or announces more than `most` bytes.
   bool send(std::string_view message) const;
   std::optional<std::string> receive(std::uint32_t most, Deadline deadline) const;

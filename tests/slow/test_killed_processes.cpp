@@ -98,6 +98,22 @@ TEST_CASE("killed processes: 20 random moments, any worker or the launcher, whil
   CHECK(ended < 10);
 }
 
+TEST_CASE("killed processes: one that stands still is named, with the operation, and does not stay") {
+  const ToyData data;
+  const fs::path run = run_of(data, "still");
+  std::vector<pid_t> workers;
+  const auto r = bonafide_program(train_words(data, "still", {"--device", "cpu", "--procs", "3", "trainer.epochs=1000", "distributed.timeout_seconds=1"}),
+                                  {.file = run / "metrics.csv", .bytes = 300, .act = [&](pid_t launcher) {
+                                     workers = children_of(launcher);
+                                     if (workers.size() == 3) ::kill(workers[1], SIGSTOP);
+                                   }});
+  expect(r, 1, "did not end within 1");
+  CHECK_MESSAGE(r.text.find(": rank 1 hangs or is gone (") != r.text.npos, r.text);
+  CHECK_MESSAGE(r.text.find("of 3: all_") != r.text.npos, r.text);
+  REQUIRE(workers.size() == 3);
+  for (const pid_t w : workers) CHECK(!alive(w));
+}
+
 TEST_CASE("killed processes: two hosts, a cable that is pulled: an error in time, and nothing lost" * doctest::skip(kNoNamespaces)) {
   const ToyData data;
   const TwoHosts hosts;
