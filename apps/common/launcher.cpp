@@ -148,6 +148,7 @@ std::string new_run_id() {
 
 std::vector<char*> pointers(std::vector<std::string>& words) {
   std::vector<char*> all;
+  all.reserve(words.size() + 1);
   for (std::string& w : words) all.push_back(w.data());
   all.push_back(nullptr);
   return all;
@@ -277,6 +278,7 @@ class Workers {
       if (plan.environment)
         for (const std::string& v : plan.environment(rank)) set(v);
       std::vector<std::string> environment;
+      environment.reserve(variables.size());
       for (const auto& [name, value] : variables) environment.push_back(name + value);
       w.pid = start_worker(argv, std::move(environment), rank ? w.output.c_str() : nullptr);
       workers_.push_back(std::move(w));

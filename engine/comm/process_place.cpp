@@ -20,8 +20,9 @@ constexpr std::int64_t kSpecialSteps =
 template <class Int>
 std::optional<Int> whole_number(std::string_view text) {
   Int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || rest != end || value < 0) return std::nullopt;
   return value;
 }
 

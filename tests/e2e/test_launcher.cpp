@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdio>
 #include <fstream>
 #include <map>
 #include <set>
@@ -77,6 +78,7 @@ class Launch {
   }
 
   void start() {
+    std::fflush(stdout);  // what doctest has not written yet is not for the launcher to write
     pid_ = ::fork();
     BF_CHECK(pid_ >= 0, "fork");
     if (pid_ == 0) {
