@@ -52,8 +52,7 @@ void print_version() {
 int run(const Command& command, int argc, char** argv) {
   const auto fail = [&](const char* what, int code) {
     std::fflush(stdout);
-    std::fprintf(stderr, "bonafide %s: %s\n", std::string(command.name).c_str(), what);
-    report_failure(what);
+    if (!report_failure(what)) std::fprintf(stderr, "bonafide %s: %s\n", std::string(command.name).c_str(), what);
     return code;
   };
   try {

@@ -300,7 +300,14 @@ int run_train(int argc, char** argv) {
     run.resumed();
   }
   self_check(trainer, o);
-  const int status = run.loop();
+  int status = kExitError;
+  try {
+    status = run.loop();
+  } catch (const std::exception& e) {  // into this rank's log too
+    folder.log(e.what());
+    if (!group.lead()) std::fprintf(stderr, "%s\n", e.what());
+    throw;
+  }
   std::printf("run          %s\n", folder.path().c_str());
   if (trainer.best) std::printf("best         %s after step %lld\n", config.values.select.metric.c_str(), static_cast<long long>(trainer.best_step));
   return status;

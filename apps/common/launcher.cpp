@@ -29,6 +29,7 @@
 #include <tuple>
 
 #include "apps/common/exit_codes.h"
+#include "apps/common/private_folder.h"
 #include "engine/base.h"
 
 namespace bonafide {
@@ -68,25 +69,6 @@ class Fd {
 
  private:
   int fd_;
-};
-
-class PrivateFolder {
- public:
-  PrivateFolder() {
-    std::string name = (fs::temp_directory_path() / "bonafide-XXXXXX").string();
-    if (!::mkdtemp(name.data())) fail(name + ": cannot create the folder", errno);
-    path_ = name;
-  }
-  ~PrivateFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  PrivateFolder(const PrivateFolder&) = delete;
-  PrivateFolder& operator=(const PrivateFolder&) = delete;
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
 };
 
 // Holds back what the launcher watches, for next() to hand out. Everything is as before afterwards.

@@ -22,12 +22,12 @@ std::array<struct sigaction, kSignals.size()> before;
 void say(const char* text, std::size_t n) { (void)!::write(STDERR_FILENO, text, n); }
 
 void on_signal(int signal) {
-  constexpr char kFirst[] = "\nstopping after this step; once more stops at once\n", kSecond[] = "\nstopped\n";
+  constexpr char kFirst[] = "\nstopping after this step; Ctrl-C stops at once\n", kSecond[] = "\nstopped\n";
   if (signal == SIGUSR1) {
     save = true;
   } else if (stops.fetch_add(1) == 0) {
     say(kFirst, sizeof kFirst - 1);
-  } else {
+  } else if (signal == SIGINT) {
     say(kSecond, sizeof kSecond - 1);
     ::_exit(kExitInterrupted);
   }

@@ -1,5 +1,5 @@
-// apps/common/signals.h — Ctrl-C and SIGTERM ask politely once: finish the step, save, exit with 130. The second time
-// the program ends at once. SIGUSR1 (clusters send it before the time is up) asks for a checkpoint.
+// apps/common/signals.h — Ctrl-C and SIGTERM ask politely: finish the step, save, exit with 130. A Ctrl-C after that
+// ends the program at once; another SIGTERM does not: Slurm and a launcher may each send one. SIGUSR1 (clusters send it before the time is up) asks for a checkpoint.
 #pragma once
 
 namespace bonafide {

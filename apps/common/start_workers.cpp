@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "apps/common/launcher.h"
+#include "apps/common/private_folder.h"
 #include "engine/checkpoint.h"
 #include "engine/comm/process_place.h"
 #include "engine/files.h"
@@ -15,26 +16,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kRunFile = "BONAFIDE_RUN_FILE";
-
-// A name that nobody else has, and that goes away with this process.
-class PrivateFolder {
- public:
-  PrivateFolder() {
-    std::string name = (fs::temp_directory_path() / "bonafide-run-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw Error(name + ": cannot create a temporary folder");
-    path_ = name;
-  }
-  ~PrivateFolder() {
-    std::error_code e;
-    fs::remove_all(path_, e);
-  }
-  PrivateFolder(const PrivateFolder&) = delete;
-  PrivateFolder& operator=(const PrivateFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 }  // namespace
 
@@ -46,7 +27,7 @@ void tell_run_folder(const fs::path& folder) {
 
 int start_workers(const TrainWorkers& w) {
   const PrivateFolder folder;
-  const fs::path run_file = folder.path() / "run";
+  const fs::path run_file = folder / "run";
   const std::string program = fs::read_symlink("/proc/self/exe").string();
   const auto command = [&](std::vector<std::string> words) {
     words.insert(words.begin(), {program, "train"});

@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "engine/base.h"
@@ -22,7 +23,7 @@ namespace {
 
 int milliseconds_left(Deadline deadline) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-  return int(std::clamp<std::int64_t>(left, 0, 3600'000));
+  return int(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
 }
 
 // True when the socket is ready before the deadline.
