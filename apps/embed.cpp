@@ -222,7 +222,7 @@ int run_embed(int argc, char** argv) {
   const auto detector = detects ? named("--detector", [&] { return make_face_detector(o.detector); }) : nullptr;
   const std::string detector_name = detector ? detector->identity() : "none: boxes of the list";
   fs::create_directories(o.dst);
-  WorkList work({.journal = fs::path(o.dst) / "embed.journal",
+  WorkList work({.journal = fs::path(o.dst) / kEmbedJournal,
                  .command = str("embed ", fs::weakly_canonical(o.src.empty() ? o.manifest : o.src).string(), " --embedder ", embedder->identity(),
                                 " --device ", device.device.kind == Device::cuda ? "cuda" : "cpu", " --detector ", detector_name, " --select ",
                                 o.select, o.redetect ? " --redetect" : "", " --max-megapixels ", o.max_megapixels, " --batch-size ", o.batch_size),
