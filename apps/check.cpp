@@ -9,9 +9,8 @@
 #include "apps/common/command_line.h"
 #include "apps/common/device.h"
 #include "apps/common/image_files.h"
+#include "apps/common/journaled_run.h"
 #include "apps/common/open_source.h"
-#include "apps/common/progress.h"
-#include "apps/common/signals.h"
 #include "data/check.h"
 #include "engine/digest.h"
 
@@ -123,19 +122,10 @@ std::optional<std::vector<CheckedImage>> look_at_images(const Options& o, const 
   fingerprint.add(str(photographs_fingerprint(o.root, names)));
   work.emplace(WorkPlan{.journal = o.json + ".journal", .command = "check --decode " + o.decode, .inputs = std::int64_t(images.size()),
                         .fingerprint = fingerprint.value(), .restart = o.restart});
-  const StopSignals signals;
-  Progress progress(stderr);
-  const std::int64_t before = work->done();
-  const auto report = [&](std::int64_t done, std::int64_t rejected) {
-    progress.report(Progress::Count{.command = "check", .done = done, .total = work->inputs(), .before = before, .rejected = rejected});
-  };
-  report(before, work->rejected());
-  const bool finished = work->run({.workers = o.workers, .stop = [&] { return signals.stop_requested(); }, .report = report},
-                                  [&](std::int64_t i) { return probe_result(probe, lists, images[std::size_t(i)], o.decode == "full"); });
-  if (!finished) {
-    progress.line(str("stopped: ", work->done(), " of ", work->inputs(), " photographs are done; the same command goes on"));
-    return std::nullopt;
-  }
+  const bool finished = run_journaled({"check", work->done(), work->rejected(), work->inputs(), o.workers}, [&](const WorkRun& how) {
+    return work->run(how, [&](std::int64_t i) { return probe_result(probe, lists, images[std::size_t(i)], o.decode == "full"); });
+  });
+  if (!finished) return std::nullopt;
   work->for_each([&](std::int64_t i, const WorkResult& r) {
     CheckedImage& image = images[std::size_t(i)];
     if (!r.rejected) return set_result(image, r.text);

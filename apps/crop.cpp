@@ -1,13 +1,11 @@
 // apps/crop.cpp — `bonafide crop`: where the face of every photograph is, as a manifest and as the published box file, and
 // optionally the faces cut out.
 #include <cstdio>
-#include <set>
 
 #include "apps/commands.h"
 #include "apps/common/command_line.h"
+#include "apps/common/journaled_run.h"
 #include "apps/common/photo_list.h"
-#include "apps/common/progress.h"
-#include "apps/common/signals.h"
 #include "data/augment.h"
 #include "data/faces/face_detector.h"
 #include "data/images/decode.h"
@@ -117,14 +115,6 @@ class Cropper {
   const FaceDetector& detector_;
 };
 
-// What an earlier start left half written when it was killed. (The journal's lock says that it is at work no more.)
-void clear_away(const Options& o, const std::vector<std::string>& crops) {
-  std::set<fs::path> folders{o.dst};
-  if (!o.no_crops)
-    for (const std::string& crop : crops) folders.insert((fs::path(o.dst) / crop).parent_path());
-  for (const fs::path& folder : folders) remove_abandoned_files(folder);
-}
-
 // Why a photograph that was looked at is none of the outputs; empty where it is one.
 std::string objection(const Options& o, const Found& f) {
   if (f.chosen) return {};
@@ -163,12 +153,7 @@ std::int64_t write_lists(const Options& o, PhotoList& in, const std::vector<std:
     table.row({r.filename, format_number(r.box.x1), format_number(r.box.y1), format_number(r.box.x2), format_number(r.box.y2)});
   });
   RejectList list(rejects);
-  for (const Record& r : m.records)
-    if (r.reject_reason.empty())
-      list.accept();
-    else
-      list.reject(r.filename, r.reject_reason);
-  for (const Manifest::Dropped& d : m.dropped) list.reject(d.filename, d.reason);
+  count_rows(list, m);
   list.commit();
   table.commit();
   write_manifest(manifest, m);
@@ -200,28 +185,16 @@ int run_crop(int argc, char** argv) {
                  .inputs = std::int64_t(in.rows.size()),
                  .fingerprint = in.fingerprint,
                  .restart = o.restart});
-  clear_away(o, crops);
+  clear_away(o.dst, o.no_crops ? std::vector<std::string>() : crops);
   std::printf("detector   %s\n%s: %zu photographs\n", detector->identity().c_str(), in.list.origin.c_str(), in.rows.size());
-  if (work.done()) std::printf("going on: %lld of %lld are done\n", (long long)work.done(), (long long)work.inputs());
-  std::fflush(stdout);
-
-  const StopSignals signals;
-  Progress progress(stderr);
-  const std::int64_t before = work.done();
-  const auto report = [&](std::int64_t done, std::int64_t rejected) {
-    progress.report(Progress::Count{.command = "crop", .done = done, .total = work.inputs(), .before = before, .rejected = rejected});
-  };
-  report(work.done(), work.rejected());
   // What was looked at and is no output counts as rejected from the start; its text stays, for the lists.
   const auto finish = [&](std::int64_t, std::span<WorkResult> results) {
     for (WorkResult& r : results) r.rejected = r.rejected || !objection(o, Found::parse(r.text)).empty();
   };
-  const bool finished = work.run({.workers = o.workers, .stop = [&] { return signals.stop_requested(); }, .report = report},
-                                 Cropper(o, in, crops, *detector), finish);
-  if (!finished) {
-    progress.line(str("stopped: ", work.done(), " of ", work.inputs(), " photographs are done; the same command goes on"));
-    return kExitInterrupted;
-  }
+  const bool finished = run_journaled({"crop", work.done(), work.rejected(), work.inputs(), o.workers}, [&](const WorkRun& how) {
+    return work.run(how, Cropper(o, in, crops, *detector), finish);
+  });
+  if (!finished) return kExitInterrupted;
   const std::int64_t outputs = write_lists(o, in, crops, work);
   work.remove();
   if (outputs > 0) return kExitOk;

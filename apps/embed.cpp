@@ -7,9 +7,8 @@
 #include "apps/common/build_info.h"
 #include "apps/common/command_line.h"
 #include "apps/common/device.h"
+#include "apps/common/journaled_run.h"
 #include "apps/common/photo_list.h"
-#include "apps/common/progress.h"
-#include "apps/common/signals.h"
 #include "data/crop.h"
 #include "data/embeddings.h"
 #include "data/faces/face_detector.h"
@@ -149,6 +148,8 @@ void embed_group(const FaceEmbedder& embedder, std::span<WorkResult> results) {
 // All outputs, from the journal. How many photographs have an embedding.
 std::int64_t write_outputs(const Options& o, PhotoList& in, const FaceEmbedder& embedder, const std::string& detector, const WorkList& work) {
   const fs::path dst = o.dst, file = dst / "embeddings.safetensors", manifest = dst / "manifest.csv", rejects = dst / "rejects.csv";
+  const std::vector<std::string> arrays = o.npy ? output_names(in.names, ".npy") : std::vector<std::string>();
+  clear_away(dst, arrays);
   const std::string identity = embedder.identity();
   const std::size_t digest = identity.rfind(' ') + 1;
   EmbeddingsWriter writer(file, {.embedder = identity.substr(0, digest - 1),
@@ -159,7 +160,6 @@ std::int64_t write_outputs(const Options& o, PhotoList& in, const FaceEmbedder& 
   m.full_frame.clear();
   for (Record& r : m.records) r.embedding_row = -1;
   const Column score(m, "detection_score"), faces(m, "faces"), orientation(m, "orientation"), width(m, "width"), height(m, "height");
-  const std::vector<std::string> arrays = o.npy ? output_names(in.names, ".npy") : std::vector<std::string>();
   std::vector<float> v(std::size_t(embedder.dimension()));
   work.for_each([&](std::int64_t i, const WorkResult& result) {
     Record& r = m.records[in.rows[std::size_t(i)]];
@@ -184,12 +184,7 @@ std::int64_t write_outputs(const Options& o, PhotoList& in, const FaceEmbedder& 
     write_npy(array, {std::int64_t(v.size())}, v, Durable::eventually);
   });
   RejectList list(rejects);
-  for (const Record& r : m.records)
-    if (r.reject_reason.empty())
-      list.accept();
-    else
-      list.reject(r.filename, r.reject_reason);
-  for (const Manifest::Dropped& d : m.dropped) list.reject(d.filename, d.reason);
+  count_rows(list, m);
   list.commit();
   writer.commit();
   write_manifest(manifest, m);
@@ -222,7 +217,7 @@ int run_embed(int argc, char** argv) {
   const auto detector = detects ? named("--detector", [&] { return make_face_detector(o.detector); }) : nullptr;
   const std::string detector_name = detector ? detector->identity() : "none: boxes of the list";
   fs::create_directories(o.dst);
-  WorkList work({.journal = fs::path(o.dst) / "embed.journal",
+  WorkList work({.journal = fs::path(o.dst) / kEmbedJournal,
                  .command = str("embed ", fs::weakly_canonical(o.src.empty() ? o.manifest : o.src).string(), " --embedder ", embedder->identity(),
                                 " --device ", device.device.kind == Device::cuda ? "cuda" : "cpu", " --detector ", detector_name, " --select ",
                                 o.select, o.redetect ? " --redetect" : "", " --max-megapixels ", o.max_megapixels, " --batch-size ", o.batch_size),
@@ -232,24 +227,11 @@ int run_embed(int argc, char** argv) {
                  .restart = o.restart});
   std::printf("embedder   %s\ndetector   %s\ndevice     %s\n%s: %zu photographs\n", embedder->identity().c_str(), detector_name.c_str(),
               device.words.c_str(), in.list.origin.c_str(), in.rows.size());
-  if (work.done()) std::printf("going on: %lld of %lld are done\n", (long long)work.done(), (long long)work.inputs());
-  std::fflush(stdout);
-
-  const StopSignals signals;
-  Progress progress(stderr);
-  const std::int64_t before = work.done();
-  const auto report = [&](std::int64_t done, std::int64_t rejected) {
-    progress.report(Progress::Count{.command = "embed", .done = done, .total = work.inputs(), .before = before, .rejected = rejected});
-  };
-  report(work.done(), work.rejected());
-  const bool finished =
-      work.run({.workers = o.workers, .stop = [&] { return signals.stop_requested(); }, .report = report},
-               FaceCutter(o, in, detector.get(), *embedder),
-               [&](std::int64_t, std::span<WorkResult> results) { embed_group(*embedder, results); });
-  if (!finished) {
-    progress.line(str("stopped: ", work.done(), " of ", work.inputs(), " photographs are done; the same command goes on"));
-    return kExitInterrupted;
-  }
+  const bool finished = run_journaled({"embed", work.done(), work.rejected(), work.inputs(), o.workers}, [&](const WorkRun& how) {
+    return work.run(how, FaceCutter(o, in, detector.get(), *embedder),
+                    [&](std::int64_t, std::span<WorkResult> results) { embed_group(*embedder, results); });
+  });
+  if (!finished) return kExitInterrupted;
   const std::int64_t outputs = write_outputs(o, in, *embedder, detector_name, work);
   work.remove();
   if (outputs > 0) return kExitOk;

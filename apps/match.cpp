@@ -10,8 +10,10 @@
 #include "apps/common/command_line.h"
 #include "apps/common/device.h"
 #include "apps/common/progress.h"
+#include "apps/common/signals.h"
 #include "data/csv.h"
 #include "data/match_report.h"
+#include "data/work_list.h"
 #include "engine/digest.h"
 
 namespace bonafide {
@@ -26,6 +28,7 @@ struct Options {
   MatchSettings match;
   MatchReportSettings report;
   int workers = -1;
+  std::int64_t batch_size = 0;
   bool allow_lost_species = false;
 };
 
@@ -33,7 +36,7 @@ std::optional<Options> parse(int argc, char** argv) {
   Options o;
   CLI::App app("Pairs every attack with the genuine face that is nearest by the cosine similarity of their embeddings, as the\n"
                "published filter_train.py does, and reports what each species keeps. Exit code 3, and no list, where a species\n"
-               "would lose every sample.",
+               "would lose every sample. Stopped or killed, the same command goes on where it was.",
                "bonafide match");
   app.add_option("--clean-df-path,--manifest", o.list, "what to match: manifest, published list or protocol")->required();
   app.add_option("--split", o.split, "only this split");
@@ -60,6 +63,8 @@ std::optional<Options> parse(int argc, char** argv) {
   app.add_option("--retention-thr", o.report.thresholds, "thresholds to count retention at")->delimiter(',')->capture_default_str()->check(CLI::Range(-1.0, 1.0));
   app.add_option("--near-duplicate", o.report.near_duplicate, "similarity from which a pair is reported as near-duplicate")
       ->capture_default_str()->check(CLI::Range(-1.0, 1.0));
+  app.add_option("--batch-size", o.batch_size, "attacks that are compared at a time, which is what a kill loses at most; 0: some seconds of a CPU")
+      ->capture_default_str()->check(CLI::Range(0, 1 << 20));
   app.add_option("-j,--workers", o.workers, "threads; -1: one per core")->capture_default_str()->check(CLI::Range(-1, 1024));
   app.add_option("--device", o.device, "auto takes a usable GPU, else the CPU")->capture_default_str()->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   app.add_option("--gpus", o.gpus, "number of the GPU to use, from 0");
@@ -93,6 +98,46 @@ Manifest read_list(const Options& o) {
   return o.split.empty() ? std::move(m) : m.only_split(o.split);
 }
 
+// What earlier starts found, unless it is of other vectors: then nothing of it can be used.
+std::unique_ptr<WorkList> open_journal(const Options& o, const Matcher& matcher) {
+  fs::create_directories(o.report_dir);
+  WorkPlan plan{.journal = fs::path(o.report_dir) / "match.journal", .command = "match --mode " + o.mode, .inputs = matcher.blocks(),
+                .fingerprint = matcher.fingerprint()};
+  if (o.match.mode == MatchMode::top_k) plan.command += str(" --top-k ", o.match.k);
+  std::unique_ptr<WorkList> work;
+  try {
+    work = std::make_unique<WorkList>(plan);
+  } catch (const ForeignJournal&) {
+    std::fprintf(stderr, "%s: is of other vectors or of another --mode or --batch-size: its results are not used\n", plan.journal.c_str());
+    plan.restart = true;
+    work = std::make_unique<WorkList>(plan);
+  }
+  remove_abandoned_files(o.report_dir);  // a kill while the report was written
+  return work;
+}
+
+// All comparisons; false when it was stopped before.
+bool compare(const Options& o, std::int64_t attacks, Matcher& matcher, WorkList& work) {
+  if (work.done()) std::printf("going on: %lld of %lld blocks of comparisons are done\n", (long long)work.done(), (long long)work.inputs());
+  std::fflush(stdout);
+  const StopSignals signals;
+  Progress progress(stderr);
+  const auto report = [&](double share, std::int64_t before) {
+    progress.report(Progress::Count{.command = o.progress_desc, .done = std::int64_t(share * double(attacks)), .total = attacks,
+                                    .before = before, .rejected = -1});
+  };
+  const std::int64_t before = work.done() ? std::int64_t(matcher.share(work.done()) * double(attacks)) : 0;
+  report(matcher.share(work.done()), before);
+  const bool finished = work.run_here({.stop = [&] { return signals.stop_requested(); }, .report = {}}, [&](std::int64_t block) {
+    return matcher.find(block, [&](double share) { report(share, before); });
+  });
+  if (finished)
+    work.for_each([&](std::int64_t block, const WorkResult& found) { matcher.set(block, found.text); });
+  else
+    progress.line(str("stopped: ", work.done(), " of ", work.inputs(), " blocks of comparisons are done; the same command goes on"));
+  return finished;
+}
+
 }  // namespace
 
 int run_match(int argc, char** argv) {
@@ -115,14 +160,12 @@ int run_match(int argc, char** argv) {
     embeddings = find_npy_embeddings(o.embeddings_dir, o.data_dir, list);
   }
   std::fprintf(stderr, "device %s\n", device.words.c_str());
-  Context ctx(device.device);
-  Progress progress(stderr);
   const std::int64_t attacks = std::count_if(list.records.begin(), list.records.end(), [](const Record& r) { return r.attack(); });
-  const auto report_share = [&](double share) {
-    progress.report(Progress::Count{.command = o.progress_desc, .done = std::int64_t(share * double(attacks)), .total = attacks, .rejected = -1});
-  };
-  report_share(0);
-  const Matching matching = match(ctx, list, embeddings, o.match, report_share);
+  Context ctx(device.device);
+  Matcher matcher(ctx, list, embeddings, o.match, o.batch_size);
+  const std::unique_ptr<WorkList> work = open_journal(o, matcher);
+  if (!compare(o, attacks, matcher, *work)) return kExitInterrupted;
+  const Matching matching = matcher.decide();
 
   const MatchReport report = make_match_report(list, matching, o.report);
   write_match_report(o.report_dir, list, matching, report, provenance);
@@ -133,7 +176,7 @@ int run_match(int argc, char** argv) {
     for (const std::string& n : lost) names += (names.empty() ? "" : ", ") + n;
     std::fprintf(stderr, "%s: no sample of %s is left%s\n", o.allow_lost_species ? "warning" : "bonafide match", names.c_str(),
                  o.allow_lost_species ? "" : ". No list was written. A lower --sim-thr or --sim-thr-species keeps some, --unmatched class-partner\n"
-                                             "keeps all with drawn partners, --allow-lost-species goes on without them");
+                                             "keeps all with drawn partners, --allow-lost-species goes on without them; the comparisons are kept");
     if (!o.allow_lost_species) return kExitDataCheck;
   }
   const Manifest matched = matched_list(list, matching, o.embeddings.empty() ? nullptr : &embeddings);
@@ -146,6 +189,7 @@ int run_match(int argc, char** argv) {
     write_manifest(o.output_manifest, matched);
     std::printf("manifest     %s (%zu rows)\n", o.output_manifest.c_str(), matched.records.size());
   }
+  work->remove();
   return kExitOk;
 }
 

@@ -4,9 +4,8 @@
 
 #include "apps/commands.h"
 #include "apps/common/command_line.h"
+#include "apps/common/journaled_run.h"
 #include "apps/common/open_source.h"
-#include "apps/common/progress.h"
-#include "apps/common/signals.h"
 #include "data/output_names.h"
 #include "data/pack.h"
 #include "engine/digest.h"
@@ -103,21 +102,10 @@ int run_pack(int argc, char** argv) {
                    .fingerprint = photographs_fingerprint(o.root, names), .restart = o.restart},
                   inputs);
   std::printf("%zu photographs in %zu lists\n", inputs.size(), lists.size());
-  if (packing.done()) std::printf("going on: %lld of %lld are done\n", (long long)packing.done(), (long long)packing.inputs());
-  std::fflush(stdout);
-
-  const StopSignals signals;
-  Progress progress(stderr);
-  const std::int64_t before = packing.done();
-  const auto report = [&](std::int64_t done, std::int64_t rejected) {
-    progress.report(Progress::Count{.command = "pack", .done = done, .total = packing.inputs(), .before = before, .rejected = rejected});
-  };
-  report(before, 0);
-  const PackResult result = packing.run(*source, {.workers = o.workers, .stop = [&] { return signals.stop_requested(); }, .report = report});
-  if (!result.complete) {
-    progress.line(str("stopped: ", result.done, " of ", packing.inputs(), " photographs are done; the same command goes on"));
-    return kExitInterrupted;
-  }
+  PackResult result;
+  run_journaled({"pack", packing.done(), 0, packing.inputs(), o.workers},
+                [&](const WorkRun& how) { return (result = packing.run(*source, how)).complete; });
+  if (!result.complete) return kExitInterrupted;
   const std::int64_t outputs = write_lists(o, lists, inputs, result);
   packing.finish();
   std::printf("packed     %s (%lld photographs, %lld bytes)\n", file.c_str(), (long long)result.images, (long long)result.bytes);

@@ -83,6 +83,9 @@ class EmbeddingsWriter {
   std::vector<float> unit_;
 };
 
+// The journal of `bonafide embed` in the folder of its outputs. While it is there it holds vectors.
+inline constexpr const char* kEmbedJournal = "embed.journal";
+
 // v / |v|, computed in f64; v itself where |v| is 1 already. Throws `what`: "is no direction (…)" where |v| is 0 or no number.
 void make_unit(Span<float> v, const std::string& what);
 

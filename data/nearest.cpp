@@ -111,43 +111,45 @@ void VectorSet::copy(std::int64_t i, float* to) const {
   std::memcpy(to, bytes.data() + std::size_t(rows[std::size_t(i)] * dimension) * 4, std::size_t(dimension) * 4);
 }
 
-std::vector<Neighbour> nearest(Context& ctx, const VectorSet& queries, const VectorSet& base, std::int64_t k,
-                               const NearestOptions& options) {
-  const std::int64_t d = base.dimension;
-  BF_CHECK(k > 0 && queries.dimension == d && d > 0, "k ", k, ", dimensions ", queries.dimension, " and ", d);
-  std::vector<Neighbour> all(static_cast<std::size_t>(queries.size() * k));
-  if (!queries.size() || !base.size()) return all;
-  const NoGrad no_grad(ctx);
-  const bool gpu = ctx.on_gpu();
-  const std::int64_t query_block = std::min(queries.size(), options.query_block > 0 ? options.query_block : gpu ? 8192 : 2048);
-  const std::int64_t base_block = std::min(base.size(), options.base_block > 0 ? options.base_block : gpu ? 8192 : 1024);
-  const std::int64_t base_blocks = ceil_div(base.size(), base_block);
-  const float slack = 2 * float(d + 8) * 0x1p-24f;
+NearestSearch::NearestSearch(Context& ctx, VectorSet base, std::int64_t k, NearestOptions options)
+    : ctx_(ctx), base_(std::move(base)), k_(k), options_(std::move(options)) {
+  BF_CHECK(k > 0 && base_.dimension > 0, "k ", k, ", dimension ", base_.dimension);
+  block_rows_ = std::min(base_.size(), options_.base_block > 0 ? options_.base_block : ctx.on_gpu() ? 8192 : 1024);
+}
 
-  std::vector<Tensor> resident;
-  const bool keep = base.size() * d * 4 <= options.resident_bytes;
-  const auto base_at = [&](std::int64_t block) {
-    const std::int64_t first = block * base_block, n = std::min(base_block, base.size() - first);
-    if (!keep) return prepared(ctx, base, first, n);
-    if (std::int64_t(resident.size()) <= block) resident.push_back(prepared(ctx, base, first, n));
-    return resident[std::size_t(block)];
-  };
+Tensor NearestSearch::base_block(std::int64_t block) {
+  const std::int64_t first = block * block_rows_, n = std::min(block_rows_, base_.size() - first);
+  if (base_.size() * base_.dimension * 4 > options_.resident_bytes) return prepared(ctx_, base_, first, n);
+  if (std::int64_t(resident_.size()) <= block) resident_.push_back(prepared(ctx_, base_, first, n));
+  return resident_[std::size_t(block)];
+}
+
+std::vector<Neighbour> NearestSearch::find(const VectorSet& queries) {
+  const std::int64_t d = base_.dimension, k = k_;
+  BF_CHECK(queries.dimension == d, "dimensions ", queries.dimension, " and ", d);
+  std::vector<Neighbour> all(static_cast<std::size_t>(queries.size() * k));
+  if (!queries.size() || !base_.size()) return all;
+  const NoGrad no_grad(ctx_);
+  const std::int64_t query_block =
+      std::min(queries.size(), options_.query_block > 0 ? options_.query_block : ctx_.on_gpu() ? 8192 : 2048);
+  const std::int64_t base_blocks = ceil_div(base_.size(), block_rows_);
+  const float slack = 2 * float(d + 8) * 0x1p-24f;
 
   for (std::int64_t q0 = 0; q0 < queries.size(); q0 += query_block) {
     const std::int64_t nq = std::min(query_block, queries.size() - q0);
-    const Tensor x = prepared(ctx, queries, q0, nq);
+    const Tensor x = prepared(ctx_, queries, q0, nq);
     std::vector<Shortlist> lists(static_cast<std::size_t>(nq));
     for (std::int64_t block = 0; block < base_blocks; ++block) {
-      const Tensor w = base_at(block);
+      const Tensor w = base_block(block);
       const std::int64_t n = w.shape()[0];
       const HostValues scores(fn::linear(x, w));
       parallel_ranges(nq, 16, [&](std::int64_t from, std::int64_t to) {
         std::vector<float> work;
         for (std::int64_t i = from; i < to; ++i)
-          lists[std::size_t(i)].scan(scores.span().ptr + i * n, n, block * base_block, k, slack, work);
+          lists[std::size_t(i)].scan(scores.span().ptr + i * n, n, block * block_rows_, k, slack, work);
       });
-      if (options.progress)
-        options.progress((double(q0) + double(nq) * double(block + 1) / double(base_blocks)) / double(queries.size()));
+      if (options_.progress)
+        options_.progress((double(q0) + double(nq) * double(block + 1) / double(base_blocks)) / double(queries.size()));
     }
     parallel_ranges(nq, 16, [&](std::int64_t from, std::int64_t to) {
       std::vector<float> a(static_cast<std::size_t>(d)), b(a);
@@ -158,7 +160,7 @@ std::vector<Neighbour> nearest(Context& ctx, const VectorSet& queries, const Vec
         queries.copy(q0 + i, a.data());
         found.clear();
         for (const std::int64_t j : indices) {
-          base.copy(j, b.data());
+          base_.copy(j, b.data());
           found.push_back({j, cosine(a, b)});
         }
         std::stable_sort(found.begin(), found.end(),
@@ -169,6 +171,11 @@ std::vector<Neighbour> nearest(Context& ctx, const VectorSet& queries, const Vec
     });
   }
   return all;
+}
+
+std::vector<Neighbour> nearest(Context& ctx, const VectorSet& queries, const VectorSet& base, std::int64_t k,
+                               const NearestOptions& options) {
+  return NearestSearch(ctx, base, k, options).find(queries);
 }
 
 }  // namespace bonafide

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/context.h"
+#include "engine/tensor.h"
 
 namespace bonafide {
 
@@ -38,7 +39,27 @@ struct NearestOptions {
   std::function<void(double share)> progress;         // of the work that is done, in (0, 1]
 };
 
-// [queries, k], row by row: the nearest first. Vectors are of unit length up to rounding.
+// Many searches in one base, which is prepared when it is first needed and stays so (resident_bytes): queries that come in
+// several portions are answered as if they had come at once.
+class NearestSearch {
+ public:
+  // The context must outlive it.
+  NearestSearch(Context& ctx, VectorSet base, std::int64_t k, NearestOptions options = {});
+  // [queries, k], row by row: the nearest first. Vectors are of unit length up to rounding.
+  std::vector<Neighbour> find(const VectorSet& queries);
+
+ private:
+  Tensor base_block(std::int64_t block);
+
+  Context& ctx_;
+  const VectorSet base_;
+  const std::int64_t k_;
+  const NearestOptions options_;
+  std::int64_t block_rows_ = 0;
+  std::vector<Tensor> resident_;  // the first blocks of the base, as far as they have been needed
+};
+
+// All at once.
 std::vector<Neighbour> nearest(Context&, const VectorSet& queries, const VectorSet& base, std::int64_t k,
                                const NearestOptions& options = {});
 

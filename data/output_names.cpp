@@ -1,31 +1,25 @@
 // data/output_names.cpp — see output_names.h.
 #include "data/output_names.h"
 
-#include <filesystem>
 #include <unordered_set>
 
 #include "engine/base.h"
 
 namespace bonafide {
-namespace {
-
 namespace fs = std::filesystem;
 
-// What of a path can be below any folder.
-fs::path inside(const fs::path& path) {
+fs::path path_inside(const fs::path& path) {
   fs::path kept;
   for (const fs::path& part : path.relative_path())
     if (!part.empty() && part != "." && part != "..") kept /= part;
   return kept.empty() ? fs::path("unnamed") : kept;
 }
 
-}  // namespace
-
 std::vector<std::string> output_names(const std::vector<std::string>& inputs, const std::string& extension) {
   std::vector<fs::path> own;
   std::unordered_set<std::string> taken;  // names, and the folders they lie in
   for (const std::string& input : inputs) {
-    own.push_back(inside(input));
+    own.push_back(path_inside(input));
     for (fs::path folder = own.back().parent_path(); !folder.empty() && taken.insert(folder.string()).second;)
       folder = folder.parent_path();
   }

@@ -6,10 +6,12 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <unordered_set>
 
 #include "data/csv.h"
 #include "data/embeddings.h"
 #include "data/match.h"
+#include "data/npy_tree.h"
 #include "data/packed.h"
 
 namespace bonafide {
@@ -116,6 +118,21 @@ struct PackedWriters {
   }
 };
 
+void refuse_unfinished(const fs::path& folder) {
+  if (const fs::path journal = folder / kEmbedJournal; fs::exists(journal))
+    throw Error(journal.string() + ": bonafide embed has not finished here and keeps vectors in it; nothing was changed");
+}
+
+void remove_files(const NpyTree& tree, const NpyTree::Share& share) {
+  for (const NpyTree::File* f : share.files) {
+    std::error_code error;
+    fs::remove(f->path, error);
+    if (error) throw Error(str(f->path.string(), ": cannot delete: ", error.message(), "; the same call goes on"));
+    fs::path below = f->path.lexically_relative(tree.folder()).parent_path();
+    while (!below.empty() && fs::remove(tree.folder() / below, error)) below = below.parent_path();  // false: not empty
+  }
+}
+
 }  // namespace
 
 PurgeReport purge(const PurgePlan& plan) {
@@ -131,6 +148,7 @@ PurgeReport purge(const PurgePlan& plan) {
   std::vector<Replacement> replacements;
   std::unique_ptr<EmbeddingsFile> embeddings;
   if (!plan.embeddings.empty()) {
+    refuse_unfinished(plan.embeddings.parent_path());
     embeddings = std::make_unique<EmbeddingsFile>(plan.embeddings);
     replacements.emplace_back();
     for (const EmbeddedFace& face : embeddings->faces()) replacements[0].known += person.look_at(face.filename, face.subject);
@@ -150,6 +168,12 @@ PurgeReport purge(const PurgePlan& plan) {
     packs.emplace_back(path);
     replacements.emplace_back();
     for (const PackedImage& i : packs.back().images()) replacements.back().known += person.look_at(i.filename, i.subject);
+  }
+  std::vector<NpyTree> trees;
+  for (const auto& folder : plan.npy_trees) {
+    refuse_unfinished(folder);
+    trees.emplace_back(folder);
+    replacements.emplace_back();  // knows nobody: goes first
   }
   for (const std::string& s : person.subjects)
     if (!person.seen.count(s)) throw Error(str("no row of subject '", s, "' in these files; nothing was changed"));
@@ -192,13 +216,34 @@ PurgeReport purge(const PurgePlan& plan) {
     }
     report.files.push_back(file);
   }
+  std::vector<NpyTree::Share> shares;
+  std::unordered_set<std::string> everybody;
+  if (!trees.empty()) {
+    if (embeddings)
+      for (const EmbeddedFace& face : embeddings->faces()) everybody.insert(face.filename);
+    for (const ListFile& f : lists)
+      for (const auto& row : f.rows) everybody.insert(trimmed(row[std::size_t(f.filename)]));
+    for (const PackedFile& p : packs)
+      for (const PackedImage& i : p.images()) everybody.insert(i.filename);
+  }
+  for (const NpyTree& tree : trees) {
+    shares.push_back(tree.files_of(person.photographs, everybody, plan.data_dir));
+    const NpyTree::Share& share = shares.back();
+    PurgeReport::File file{tree.folder().string(), "npy", tree.size(), std::int64_t(share.files.size()), 0, 0};
+    file.missing = share.missing, file.shared = share.shared;
+    for (const NpyTree::File* f : share.files) {
+      file.links += f->link;
+      report.npy_files.push_back(f->path.string());
+    }
+    report.files.push_back(file);
+  }
   report.photographs.assign(person.photographs.begin(), person.photographs.end());
   if (plan.dry_run) return report;
-  if (writer) replacements[0].commit = [&] { writer->commit(); };
-  for (std::size_t i = 0; i < lists.size(); ++i)
-    replacements[i + (writer ? 1 : 0)].commit = [&, i] { write_file_atomically(lists[i].path, texts[i]); };
-  for (std::size_t k = 0; k < packs.size(); ++k)
-    replacements[replacements.size() - packs.size() + k].commit = [&, k] { packed_writers.commit(k); };
+  auto next = replacements.begin();
+  if (writer) (next++)->commit = [&] { writer->commit(); };
+  for (std::size_t i = 0; i < lists.size(); ++i) (next++)->commit = [&, i] { write_file_atomically(lists[i].path, texts[i]); };
+  for (std::size_t k = 0; k < packs.size(); ++k) (next++)->commit = [&, k] { packed_writers.commit(k); };
+  for (std::size_t k = 0; k < trees.size(); ++k) (next++)->commit = [&, k] { remove_files(trees[k], shares[k]); };
   std::stable_sort(replacements.begin(), replacements.end(), [](const auto& a, const auto& b) { return a.known < b.known; });
   for (const Replacement& r : replacements) r.commit();
   return report;

@@ -371,6 +371,22 @@ bool WorkList::run(const WorkRun& how, const Work& work, const Finish& finish) {
   return true;
 }
 
+bool WorkList::run_here(const WorkRun& how, const Work& work) {
+  BF_CHECK(plan_.group == 1, "groups of ", plan_.group);
+  while (!complete()) {
+    if (how.stop && how.stop()) return false;
+    WorkResult result;
+    try {
+      result.text = work(done_);
+    } catch (const Rejected& e) {
+      result = {e.what(), true};
+    }
+    append({&result, 1});
+    if (how.report) how.report(done_, rejected_);
+  }
+  return true;
+}
+
 void WorkList::for_each(const std::function<void(std::int64_t, const WorkResult&)>& use) const {
   Lines lines(fd_, plan_.journal);
   std::string_view line;

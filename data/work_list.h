@@ -95,6 +95,10 @@ class WorkList {
   // 4 results for each worker, or two groups, are held in memory.
   bool run(const WorkRun& how, const Work& work, const Finish& finish = {});
 
+  // The same on the calling thread, one input at a time, for work that is parallel in itself (how.workers is not looked at).
+  // Only where the plan's groups are of 1; stop is asked before every input.
+  bool run_here(const WorkRun& how, const Work& work);
+
   // Reads the results there are back from the journal, in input order, one at a time. Throws where the file has changed
   // under us.
   void for_each(const std::function<void(std::int64_t input, const WorkResult& result)>& use) const;

@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <set>
 
 #include "apps/common/exit_codes.h"
 #include "data/images/decode.h"
 #include "data/images/header.h"
 #include "data/list_folder.h"
-#include "data/work_list.h"
 #include "engine/digest.h"
 
 namespace bonafide {
@@ -47,6 +47,21 @@ PhotoList read_photo_list(const PhotoSource& o) {
   }
   in.fingerprint = fingerprint.value();
   return in;
+}
+
+void clear_away(const fs::path& dst, const std::vector<std::string>& outputs) {
+  std::set<fs::path> folders{dst};
+  for (const std::string& output : outputs) folders.insert((dst / output).parent_path());
+  for (const fs::path& folder : folders) remove_abandoned_files(folder);
+}
+
+void count_rows(RejectList& list, const Manifest& m) {
+  for (const Record& r : m.records)
+    if (r.reject_reason.empty())
+      list.accept();
+    else
+      list.reject(r.filename, r.reject_reason);
+  for (const Manifest::Dropped& d : m.dropped) list.reject(d.filename, d.reason);
 }
 
 Photo load_photo(const std::string& path, double max_megapixels) {

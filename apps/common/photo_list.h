@@ -10,6 +10,7 @@
 #include "data/faces/face_detector.h"
 #include "data/image.h"
 #include "data/manifest.h"
+#include "data/work_list.h"
 
 namespace bonafide {
 
@@ -33,6 +34,13 @@ struct PhotoList {
 // Says on stdout how many other files there are. Throws what list_folder() and read_any_list() throw, and a UsageError where
 // outputs would lie among the photographs.
 PhotoList read_photo_list(const PhotoSource& source);
+
+// Deletes what an earlier start left half written in `dst` and beside its `outputs` (paths below dst) when it was killed. To be
+// called under the journal's lock: that says that it is at work no more.
+void clear_away(const std::filesystem::path& dst, const std::vector<std::string>& outputs);
+
+// Every record is an output or a reject, and what was dropped when the list was read is a reject.
+void count_rows(RejectList& list, const Manifest& m);
 
 struct Photo {
   Image image;

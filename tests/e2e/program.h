@@ -12,7 +12,7 @@ namespace bonafide::test {
 struct Result {
   int code = 0;      // 128 + the signal where one ended it
   std::string text;  // stdout and stderr
-  long peak_kb = 0;  // of resident memory
+  long peak_kb = 0;  // of resident memory; not measured where the program is interrupted
 };
 
 // What happens to the program while it runs, and around it. A signal, or what `act` does, as soon as `file` is there and longer than `bytes`. Without a file: none.

@@ -81,7 +81,11 @@ struct Setting {
 
 TEST_CASE("embed: a list with boxes: every row is a vector or a reject, and the vectors are those of its faces") {
   const Setting& s = Setting::get();
+  const fs::path abandoned = s.dir / "list" / "person 0" / ".0.npy.7-0.tmp";  // by an earlier start, killed while it wrote
+  fs::create_directories(abandoned.parent_path());
+  write_file_atomically(abandoned, "half", Durable::eventually);
   const Result r = embed(s.words("list", "2", {"--npy"}));
+  CHECK_FALSE(fs::exists(abandoned));
   expect(r, 0, "19 inputs: 16 outputs, 3 rejected\n");
   CHECK(r.text.find("detector   none: boxes of the list") != std::string::npos);
   CHECK(r.text.find("[embed] 18/18 100%") != std::string::npos);

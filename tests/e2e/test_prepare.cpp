@@ -160,6 +160,25 @@ TEST_CASE("prepare: join takes the published options; every row is accounted for
   expect(bonafide_program({"join", "--train-df", path("train.csv"), "--train-bboxes", path("none.csv"), "--output-train-csv", path("x.csv")}), 1, "none.csv: cannot read");
 }
 
+TEST_CASE("prepare: purge erases a person from a published tree as well") {
+  const Faces f;
+  const std::vector<std::string> words{"purge", "--subject", "anna", "--subject", "carl", "--manifest", f.manifest.string(),
+                                       "--embeddings-dir", f.npy.string(), "--data-dir", f.root.string()};
+  auto dry = words;
+  dry.emplace_back("--dry-run");
+  const Result would = bonafide_program(dry);
+  expect(would, 0, "emb: 3 of 5 .npy files would go, 1 of the photographs have none there\n");
+  expect(would, 0, (f.npy / "Data-train/4.npy").string());
+  CHECK(fs::exists(f.npy / "Data-train/4.npy"));
+  const Result r = bonafide_program(words);
+  expect(r, 0, "emb: 3 of 5 .npy files erased");
+  CHECK(r.text.find("warning") == std::string::npos);
+  for (const char* gone : {"1", "4", "6"}) CHECK(!fs::exists(f.npy / "Data-train" / (gone + std::string(".npy"))));
+  CHECK(fs::exists(f.npy / "Data-train/2, \"é\".npy"));
+  expect(bonafide_program({"match", "--data-dir", f.root.string(), "--embeddings-dir", f.npy.string(), "--clean-df-path", f.manifest.string(),
+                           "--sim-thr", "0.5", "--output-manifest", (f.root / "left.csv").string()}), 0, "left.csv (2 rows)");
+}
+
 TEST_CASE("prepare: purge erases a person, and what is left can be matched") {
   const Faces f;
   const auto words = [&](std::vector<std::string> more) {
@@ -177,5 +196,6 @@ TEST_CASE("prepare: purge erases a person, and what is left can be matched") {
   expect(bonafide_program(f.ours({"--sim-thr", "0.5"})), 0, "out_m.csv (4 rows)");
   expect(bonafide_program(words({"--subject", "ben"})), 1, "no row of subject 'ben'");
   expect(bonafide_program({"purge", "--subject", "ben"}), 2, "nothing to erase from");
+  expect(bonafide_program({"purge", "--subject", "ben", "--embeddings-dir", f.npy.string()}), 2, "or to know the person by");
   expect(bonafide_program({"purge", "--embeddings", f.packed.string()}), 2, "--subject");
 }

@@ -7,6 +7,7 @@
 
 #include "data/embedding_rows.h"
 #include "data/npy.h"
+#include "data/work_list.h"
 #include "tests/support/full_disk.h"
 #include "tests/support/lists.h"
 #include "tests/support/support.h"
@@ -310,4 +311,91 @@ TEST_CASE("embeddings: a tree of .npy files mirrors the photographs, or is flat"
   fs::create_directory(dir / "none");
   expect_throw("no .npy files below it", [&] { find_npy_embeddings(dir / "none", "", list.manifest); });
   expect_throw("is no folder", [&] { find_npy_embeddings(dir / "nowhere", "", list.manifest); });
+}
+
+namespace {
+
+// Embeddings as `bonafide embed` makes them: a work list whose results are vectors, and the file from what the journal has.
+struct Embedding {
+  static constexpr std::int64_t kFaces = 30, kDimension = 5;
+  const TempFolder& dir;
+  WorkPlan plan{.journal = dir / "embed.journal", .command = "embed", .inputs = kFaces, .fingerprint = 1, .group = 4};
+  fs::path file = dir / "e.safetensors";
+
+  // Every seventh has no face. Values hold all bytes there are, line breaks and zeros too.
+  static std::string vector_of(std::int64_t i) {
+    if (i % 7 == 3) throw Rejected("no face found");
+    std::mt19937 g(unsigned(i) + 1);
+    std::vector<float> v;
+    while (std::int64_t(v.size()) < kDimension) v.push_back(float(g()) / 1e9f - 2);
+    std::memcpy(v.data(), "\n\\", 2);
+    return {reinterpret_cast<const char*>(v.data()), v.size() * 4};
+  }
+  // As many groups as are wanted.
+  void work(int workers, std::int64_t groups = kFaces) const {
+    WorkList list(plan);
+    list.run({.workers = workers, .stop = [&] { return groups <= 0; }, .report = [&](std::int64_t, std::int64_t) { --groups; }}, vector_of);
+  }
+  void write(const std::function<std::string(std::int64_t)>& name = [](std::int64_t i) { return str("face ", i, ".jpg"); }) const {
+    const WorkList list(plan);
+    REQUIRE(list.complete());
+    EmbeddingsWriter w(file, {"toy", "digest", kDimension, {}});
+    list.for_each([&](std::int64_t i, const WorkResult& r) {
+      if (r.rejected) return;
+      std::vector<float> v(kDimension);
+      REQUIRE(r.text.size() == v.size() * 4);
+      std::memcpy(v.data(), r.text.data(), r.text.size());
+      w.append({name(i), ""}, v);
+    });
+    w.commit();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("embeddings: from a journal, stopped, cut and damaged anywhere, with any number of workers: the same file, in input order") {
+  const TempFolder one;
+  const Embedding whole{one};
+  whole.work(1), whole.write();
+  const std::string want = read_file(whole.file), journal = read_file(whole.plan.journal);
+  const EmbeddingsFile f(whole.file);
+  REQUIRE(f.rows() == 26);
+  std::int64_t row = 0;
+  for (std::int64_t i = 0; i < Embedding::kFaces; ++i) {
+    CHECK(f.find(str("face ", i, ".jpg")) == (i % 7 == 3 ? -1 : row));
+    if (i % 7 == 3) continue;
+    std::vector<float> v(Embedding::kDimension);
+    const std::string bytes = Embedding::vector_of(i);
+    std::memcpy(v.data(), bytes.data(), bytes.size());
+    make_unit(v, "");
+    CHECK(row_of(f, row) == v);
+    ++row;
+  }
+
+  const TempFolder other;
+  const Embedding again{other};
+  std::vector<std::size_t> cuts;
+  for (std::size_t at = 0; at < journal.size(); at += 131) cuts.push_back(at);
+  for (const std::size_t cut : cuts) {
+    std::string left = journal.substr(0, cut);
+    if (cut % 2 && cut > 700) left[cut - 300] ^= 1;  // and a flipped bit before it
+    write_file_atomically(again.plan.journal, left, Durable::eventually);
+    again.work(cut % 3 == 0 ? 8 : 1, 2);  // interrupted once more
+    again.work(3), again.write();
+    CHECK(read_file(again.file) == want);
+    fs::remove(again.file);
+  }
+}
+
+TEST_CASE("embeddings: a name that comes twice in the work leaves no file, and the journal for another try") {
+  const TempFolder dir;
+  const Embedding e{dir};
+  e.work(2);
+  const std::string journal = read_file(e.plan.journal);
+  expect_throw("face 5.jpg: has an embedding already, in row 4", [&] { e.write([](std::int64_t i) { return str("face ", i == 20 ? 5 : i, ".jpg"); }); });
+  CHECK_FALSE(fs::exists(e.file));
+  CHECK(std::distance(fs::directory_iterator(dir.path()), {}) == 1);  // the journal; nothing half written
+  CHECK(read_file(e.plan.journal) == journal);
+  e.write();
+  CHECK(EmbeddingsFile(e.file).rows() == 26);
 }

@@ -10,6 +10,7 @@
 #include "data/csv.h"
 #include "data/match_report.h"
 #include "data/npy.h"
+#include "data/work_list.h"
 #include "tests/support/lists.h"
 #include "tests/support/support.h"
 #include "tests/support/temp_folder.h"
@@ -28,6 +29,7 @@ struct Toy {
   std::vector<float> values;
   EmbeddingRows rows;
   explicit Toy(std::int64_t dimension) { rows.dimension = dimension, rows.origin = "toy"; }
+  Toy(const Toy& other) : list(other.list), values(other.values), rows(other.rows) { rows.bytes = std::as_bytes(std::span<const float>(values)); }
   Record& add(const std::string& name, std::optional<Label> label, std::vector<float> v, const std::string& subject = {},
               const std::string& split = "train") {
     rows.row.push_back(v.empty() ? -1 : std::int64_t(values.size()) / rows.dimension);
@@ -544,4 +546,121 @@ TEST_CASE("published list: boxes, people and splits are written where there are 
   CHECK(m.records[2].pair_filename == "a, b.png");
   CHECK(m.records[2].split == "train");
   CHECK(!m.records[2].box.valid());
+}
+
+namespace {
+
+void expect_same(const Matching& got, const Matching& want) {
+  REQUIRE(got.outcomes.size() == want.outcomes.size());
+  for (std::size_t i = 0; i < want.outcomes.size(); ++i) {
+    const MatchOutcome &a = got.outcomes[i], &b = want.outcomes[i];
+    CAPTURE(i);
+    CHECK(a.kind == b.kind);
+    CHECK(a.partner == b.partner);
+    CHECK((a.similarity == b.similarity || (std::isnan(a.similarity) && std::isnan(b.similarity))));
+    CHECK(a.reason == b.reason);
+    CHECK(a.mutual == b.mutual);
+    REQUIRE(a.neighbours.size() == b.neighbours.size());
+    for (std::size_t n = 0; n < a.neighbours.size(); ++n) {
+      CHECK(a.neighbours[n].index == b.neighbours[n].index);
+      CHECK(a.neighbours[n].similarity == b.neighbours[n].similarity);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("match: in blocks of any size, from a journal cut anywhere, it is the same") {
+  const Toy toy = random_toy(5);
+  const TempFolder folder;
+  for (const MatchMode mode : {MatchMode::nearest, MatchMode::mutual, MatchMode::top_k}) {
+    MatchSettings s;
+    s.mode = mode, s.k = 3, s.threshold = 0.5;
+    const Matching want = toy.match(s);
+    for (const std::int64_t rows : {1, 7, 1000}) {
+      Context ctx;
+      Matcher m(ctx, toy.manifest(), toy.rows, s, rows);
+      CHECK(m.share(m.blocks()) == 1);
+      std::vector<double> shares;
+      for (std::int64_t b = 0; b < m.blocks(); ++b) m.set(b, m.find(b, [&](double x) { shares.push_back(x); }));
+      expect_same(m.decide(), want);
+      CHECK(std::is_sorted(shares.begin(), shares.end()));
+      CHECK(shares.front() > 0);
+      CHECK(shares.back() == doctest::Approx(1));
+    }
+    Context any;
+    const auto blocks = Matcher(any, toy.manifest(), toy.rows, s, 9).blocks();
+    REQUIRE(blocks > 8);
+    std::string whole;
+    for (const std::int64_t cut : {blocks, std::int64_t(0), std::int64_t(1), blocks / 2, blocks - 1}) {
+      Context ctx;
+      Matcher m(ctx, toy.manifest(), toy.rows, s, 9);
+      const WorkPlan plan{.journal = folder / "match.journal", .command = "match", .inputs = m.blocks(), .fingerprint = m.fingerprint()};
+      if (cut < blocks) {  // in the middle of line `cut`
+        std::size_t at = 0;
+        for (std::int64_t line = 0; line < cut + 3; ++line) at = whole.find('\n', at) + 1;
+        write_file_atomically(plan.journal, std::string_view(whole).substr(0, at + 20), Durable::eventually);
+      }
+      WorkList work(plan);
+      CHECK(work.done() == (cut < blocks ? cut : 0));
+      CHECK(work.run_here({}, [&](std::int64_t b) { return m.find(b); }));
+      work.for_each([&](std::int64_t b, const WorkResult& r) { m.set(b, r.text); });
+      expect_same(m.decide(), want);
+      if (whole.empty()) whole = read_file(plan.journal);
+      CHECK(read_file(plan.journal) == whole);
+      if (cut == blocks - 1) work.remove();
+    }
+  }
+}
+
+TEST_CASE("match: the fingerprint is that of what is compared, and of nothing else") {
+  const auto of = [](const std::function<void(Toy&, MatchSettings&)>& change, std::int64_t rows = 4) {
+    Toy toy = random_toy(6);
+    MatchSettings s;
+    s.mode = MatchMode::top_k, s.k = 2;
+    change(toy, s);
+    Context ctx;
+    return Matcher(ctx, toy.manifest(), toy.rows, s, rows).fingerprint();
+  };
+  const Toy toy = random_toy(6);
+  std::vector<std::size_t> attacks, genuine;  // that are compared
+  for (std::size_t i = 0; i < toy.manifest().records.size(); ++i) {
+    const Record& r = toy.manifest().records[i];
+    if (toy.rows.row[i] >= 0 && r.reject_reason.empty() && r.label && r.split == "train") (r.genuine() ? genuine : attacks).push_back(i);
+  }
+  const auto value = [](Toy& t, std::size_t record) -> float& { return t.values[std::size_t(t.rows.row[record] * t.rows.dimension + 5)]; };
+  const std::uint64_t as_it_is = of([](Toy&, MatchSettings&) {});
+  CHECK(of([](Toy&, MatchSettings& s) { s.threshold = 0.3, s.species_threshold[kPrint] = 0.9, s.class_partners = true, s.seed = 9; }) == as_it_is);
+  CHECK(of([&](Toy& t, MatchSettings&) { t.list.manifest.records[attacks[0]].filename = "renamed"; }) == as_it_is);
+  for (const std::size_t i : {attacks.front(), attacks.back(), genuine.front(), genuine.back()})
+    CHECK(of([&](Toy& t, MatchSettings&) { value(t, i) = std::nextafter(value(t, i), 2.0f); }) != as_it_is);
+  CHECK(of([](Toy&, MatchSettings& s) { s.k = 3; }) != as_it_is);
+  CHECK(of([](Toy&, MatchSettings& s) { s.mode = MatchMode::mutual; }) != as_it_is);
+  CHECK(of([](Toy&, MatchSettings& s) { s.same_subject = true; }) != as_it_is);
+  CHECK(of([](Toy&, MatchSettings&) {}, 5) != as_it_is);
+  CHECK(of([&](Toy& t, MatchSettings&) { t.list.manifest.records[genuine[1]].reject_reason = "too blurred"; }) != as_it_is);
+  CHECK(of([&](Toy& t, MatchSettings&) { std::swap(t.rows.row[genuine[0]], t.rows.row[genuine[1]]); }) != as_it_is);
+}
+
+TEST_CASE("match: what is no result of a block is refused") {
+  Toy toy(2);
+  for (int i = 0; i < 2; ++i) toy.add(str("g", i), Label{}, at_angle(i));
+  for (int i = 0; i < 3; ++i) toy.add(str("a", i), kPrint, at_angle(10 * i));
+  MatchSettings s;
+  s.mode = MatchMode::top_k, s.k = 3, s.threshold = 0;
+  Context ctx;
+  Matcher m(ctx, toy.manifest(), toy.rows, s);
+  REQUIRE(m.blocks() == 1);
+  const std::string found = m.find(0);
+  REQUIRE(found.size() == 3 * 3 * sizeof(Neighbour));
+  const auto with = [&](std::size_t entry, std::int64_t index) {
+    std::string other = found;
+    std::memcpy(other.data() + entry * sizeof(Neighbour), &index, sizeof index);
+    return other;
+  };
+  for (const std::string& bad : {std::string(), found.substr(1), found + "x", with(0, 2), with(0, -1), with(3, -1), with(8, 2), with(1, INT64_MAX)})
+    expect_throw("block 0 of the comparisons: these are not its results", [&] { m.set(0, bad); });
+  m.set(0, with(2, -7));  // there are but two: what the third is called is nobody's business
+  m.set(0, found);        // once more: no neighbour comes twice
+  expect_same(m.decide(), toy.match(s));
 }

@@ -2,11 +2,18 @@
 // and everything else is as it was.
 #include "data/purge.h"
 
+#include <unistd.h>
+
 #include <cstring>
 #include <filesystem>
+#include <set>
 
+#include "data/csv.h"
 #include "data/embedding_rows.h"
 #include "data/match.h"
+#include "data/npy.h"
+#include "data/npy_tree.h"
+#include "data/output_names.h"
 #include "data/packed.h"
 #include "tests/support/full_disk.h"
 #include "tests/support/support.h"
@@ -266,4 +273,246 @@ TEST_CASE("purge: packed photographs lose the person's pixels and name, and keep
   CHECK(packed.load(packed.find(kNames[1])).pixels[7] == 'B');
   CHECK(packed.load(packed.find(kNames[4])).pixels[7] == 'E');
   for (const char* trace : {"anna", "Anna", "AAAA", "CCCC"}) CHECK(!holds(f.dir / "images.pack", trace));
+}
+
+namespace {
+
+// A list of photographs `name subject`, and a tree of .npy files. Every file holds its own number.
+struct Tree {
+  TempFolder dir;
+  fs::path root = dir / "emb", list = dir / "list.csv";
+  std::vector<std::string> names;
+  void rows(const std::vector<std::pair<std::string, std::string>>& faces) {
+    std::string text = "filename,subject\n";
+    for (const auto& [name, subject] : faces) {
+      text += csv_line({name, subject});
+      names.push_back(name);
+    }
+    dir.file("list.csv", text);
+  }
+  void npy(const std::string& name) {
+    fs::create_directories((root / name).parent_path());
+    write_npy(root / name, {1}, std::vector<float>{float(++count_)}, Durable::eventually);
+  }
+  PurgePlan plan(const std::string& subject = "anna") const {
+    PurgePlan p{{subject}, {}, {list}, false};
+    p.npy_trees = {root};
+    return p;
+  }
+  std::set<std::string> left() const { return files_below(root); }
+  static std::set<std::string> files_below(const fs::path& folder) {
+    std::set<std::string> all;
+    for (const auto& e : fs::recursive_directory_iterator(folder)) all.insert(e.path().lexically_relative(folder).generic_string());
+    return all;
+  }
+
+ private:
+  int count_ = 0;
+};
+
+using Names = std::set<std::string>;
+
+}  // namespace
+
+TEST_CASE("purge: the .npy files of the person go, with the folders that are empty then; the rest stays") {
+  Tree t;
+  t.rows({{"anna/1.jpg", "anna"}, {"anna/2, \"é\".png", "anna"}, {"both/3.jpg", "anna"}, {"both/4.jpg", "ben"}, {"ben/1.jpg", "ben"}, {"anna/noface.jpg", "anna"}});
+  for (const char* name : {"anna/1.npy", "anna/2, \"é\".npy", "both/3.npy", "both/4.npy", "ben/1.npy", "stranger/1.npy"}) t.npy(name);
+  write_file_atomically(t.root / "both/3.txt", "no vector");
+  const std::string before = read_file(t.list), kept = read_file(t.root / "both/4.npy");
+  PurgePlan plan = t.plan();
+  plan.dry_run = true;
+  const PurgeReport dry = purge(plan);
+  CHECK(t.left().size() == 6 + 4 + 1);
+  CHECK(read_file(t.list) == before);
+  const PurgeReport r = purge(t.plan());
+  for (const PurgeReport& report : {dry, r}) {
+    REQUIRE(report.files.size() == 2);
+    CHECK(report.files[1].kind == "npy");
+    CHECK(report.files[1].name == t.root.string());
+    CHECK(report.files[1].rows == 6);
+    CHECK(report.files[1].removed == 3);
+    CHECK(report.files[1].missing == 1);  // noface.jpg
+    CHECK(report.files[1].shared == 0);
+    CHECK(report.files[1].links == 0);
+    CHECK(report.npy_files == std::vector<std::string>{(t.root / "anna/1.npy").string(), (t.root / "anna/2, \"é\".npy").string(), (t.root / "both/3.npy").string()});
+  }
+  CHECK(t.left() == Names{"both", "both/3.txt", "both/4.npy", "ben", "ben/1.npy", "stranger", "stranger/1.npy"});
+  CHECK(read_file(t.root / "both/4.npy") == kept);
+  // The last ones: the tree itself stays, and is no error when it is empty. A slash behind its name changes nothing.
+  Tree one;
+  one.rows({{"1.jpg", "anna"}, {"a/b/2.jpg", "anna"}});
+  one.npy("1.npy"), one.npy("a/b/2.npy");
+  PurgePlan slash = one.plan();
+  slash.npy_trees = {one.root.string() + "/"};
+  purge(slash);
+  CHECK(fs::is_directory(one.root));
+  CHECK(one.left().empty());
+  one.rows({{"1.jpg", "anna"}});
+  CHECK(purge(one.plan()).files[1].missing == 1);
+}
+
+TEST_CASE("purge: two files with one stem: embed's own names say whose is whose, in either order") {
+  for (const bool anna_first : {true, false}) {
+    Tree t;
+    const std::string anna = anna_first ? "x/1.jpg" : "x/1.png", ben = anna_first ? "x/1.png" : "x/1.jpg";
+    t.rows({{"x/1.jpg", anna_first ? "anna" : "ben"}, {"x/1.png", anna_first ? "ben" : "anna"}});
+    for (const std::string& name : output_names(t.names, ".npy")) t.npy(name);
+    const PurgeReport r = purge(t.plan());
+    CHECK(t.left() == (anna_first ? Names{"x", "x/1.png.npy"} : Names{"x", "x/1.npy"}));
+    CHECK(r.files[1].removed == 1);
+    CHECK(r.files[1].shared == 0);
+    CHECK(r.files[1].missing == 0);
+  }
+  // Both are hers; three of them.
+  Tree t;
+  t.rows({{"1.jpg", "anna"}, {"1.png", "anna"}, {"1.bmp", "ben"}});
+  for (const std::string& name : output_names(t.names, ".npy")) t.npy(name);
+  CHECK(t.left() == Names{"1.npy", "1.png.npy", "1.bmp.npy"});
+  CHECK(purge(t.plan()).files[1].shared == 0);
+  CHECK(t.left() == Names{"1.bmp.npy"});
+  // In one of the two photographs no face was found: whose the file is, its name does not say. It goes, and that is counted.
+  for (const char* subject : {"anna", "ben"}) {
+    Tree u;
+    u.rows({{"1.jpg", "anna"}, {"1.png", "ben"}, {"2.jpg", "carl"}});
+    u.npy("1.npy"), u.npy("2.npy");
+    const PurgeReport r = purge(u.plan(subject));
+    CHECK(u.left() == Names{"2.npy"});
+    CHECK(r.files[1].shared == 1);
+    CHECK(r.files[1].missing == 0);
+  }
+}
+
+TEST_CASE("purge: flat trees, trees of part of the list, and names below a data folder, as match finds them") {
+  {
+    Tree t;  // flat; two folders have a 1
+    t.rows({{"train/1.png", "anna"}, {"val/1.png", "ben"}, {"train/2.png", "anna"}, {"val/3.png", "ben"}});
+    for (const char* name : {"1.npy", "2.npy", "3.npy"}) t.npy(name);
+    const PurgeReport r = purge(t.plan());
+    CHECK(t.left() == Names{"3.npy"});
+    CHECK(r.files[1].removed == 2);
+    CHECK(r.files[1].shared == 1);
+  }
+  {
+    Tree t;  // the longest tail wins: val/1 is ben's, whatever lies above it
+    t.rows({{"train/1.png", "anna"}, {"val/1.png", "ben"}});
+    for (const char* name : {"train/1.npy", "val/1.npy", "1.npy"}) t.npy(name);
+    const PurgeReport r = purge(t.plan());
+    CHECK(t.left() == Names{"val", "val/1.npy", "1.npy"});
+    CHECK(r.files[1].shared == 0);
+  }
+  for (const bool told : {true, false}) {
+    Tree t;  // the tree begins above the list
+    t.rows({{"1.png", "anna"}});
+    t.npy("data/one/1.npy"), t.npy("two/1.npy");
+    PurgePlan plan = t.plan();
+    if (told) plan.data_dir = "/somewhere/data/one";
+    CHECK(purge(plan).files[1].missing == (told ? 0 : 1));
+    CHECK(t.left().count("data/one/1.npy") == (told ? 0 : 1));
+    CHECK(t.left().count("two/1.npy") == 1);
+  }
+}
+
+TEST_CASE("purge: nothing outside the tree is touched, however names and links lead") {
+  Tree t;
+  const fs::path outside = t.dir / "outside";
+  fs::create_directories(outside / "deep");
+  const auto put = [&](const fs::path& file) { write_npy(file, {1}, std::vector<float>{1}); };
+  put(t.dir / "1.npy"), put(outside / "2.npy"), put(outside / "3.npy"), put(outside / "deep/4.npy"), put(outside / "5.npy");
+  t.rows({{"../1.png", "anna"}, {(outside / "2.png").string(), "anna"}, {"linked/3.png", "anna"}, {"linked/deep/4.png", "anna"},
+          {"five.png", "anna"}, {"a/../../outside/5.png", "anna"}, {"..", "anna"}, {".npy", "anna"}, {"gone.png", "anna"}});
+  t.npy("other.npy");
+  fs::create_directory_symlink(outside, t.root / "linked");
+  fs::create_symlink(outside / "5.npy", t.root / "five.npy");
+  fs::create_symlink(t.dir / "nowhere.npy", t.root / "gone.npy");
+  PurgePlan plan = t.plan();
+  plan.data_dir = "../outside";
+  for (const fs::path& data_dir : {fs::path(), fs::path("../outside"), outside, fs::path("linked")}) {
+    plan.data_dir = data_dir;
+    plan.dry_run = true;
+    CHECK(purge(plan).files[1].removed == 1);
+  }
+  plan.data_dir.clear(), plan.dry_run = false;
+  const PurgeReport r = purge(plan);
+  CHECK(r.files[1].rows == 2);
+  CHECK(r.files[1].removed == 1);  // the link five.npy
+  CHECK(r.files[1].links == 1);
+  CHECK(r.files[1].missing == 8);
+  CHECK(t.left() == Names{"other.npy", "linked", "gone.npy"});
+  CHECK(Tree::files_below(outside) == Names{"2.npy", "3.npy", "deep", "deep/4.npy", "5.npy"});
+  CHECK(fs::exists(t.dir / "1.npy"));
+
+  // A name that was once written below the folder lies there under what of it can: embed's rule.
+  Tree u;
+  u.rows({{"../a/1.png", "anna"}, {"a/1.png", "ben"}, {"../../a/1.png", "ben"}, {"b/../1.png", "anna"}, {"/root/2.png", "anna"}});
+  for (const std::string& name : output_names(u.names, ".npy")) u.npy(name);
+  CHECK(u.left() == Names{"a", "a/1.npy", "a/1.png.npy", "a/1.png~2.npy", "b", "b/1.npy", "root", "root/2.npy"});
+  CHECK(purge(u.plan()).files[1].shared == 3);  // of the three a/1.png nobody knows which came first
+  CHECK(u.left().empty());
+  // Other programs resolve it, as match does.
+  Tree v;
+  v.rows({{"p/x/../y/1.png", "anna"}, {"y/1.png", "ben"}});
+  v.npy("p/y/1.npy"), v.npy("y/1.npy");
+  CHECK(purge(v.plan()).files[1].shared == 0);
+  CHECK(v.left() == Names{"y", "y/1.npy"});
+}
+
+TEST_CASE("purge: a tree that is none, and embed at work, are refused before anything is written; interrupted, it finishes") {
+  Tree t;
+  t.rows({{"1.jpg", "anna"}, {"2.jpg", "ben"}});
+  t.npy("1.npy"), t.npy("2.npy");
+  const std::string before = read_file(t.list);
+  const auto fails = [&](const std::string& why, const PurgePlan& plan) {
+    expect_throw(why, [&] { purge(plan); });
+    CHECK(read_file(t.list) == before);
+    CHECK(t.left().count("1.npy") == 1);
+  };
+  PurgePlan plan = t.plan();
+  plan.npy_trees.push_back(t.dir / "none");
+  fails("none: is no folder", plan);
+  plan.npy_trees.back() = t.list;
+  fails("list.csv: is no folder", plan);
+  write_file_atomically(t.root / "embed.journal", "vectors");
+  fails("embed.journal: bonafide embed has not finished here and keeps vectors in it; nothing was changed", t.plan());
+  const Files f;
+  write_file_atomically(f.dir / "embed.journal", "vectors");
+  expect_throw("bonafide embed has not finished here", [&] { purge(f.plan()); });
+  fs::remove(t.root / "embed.journal");
+  fs::permissions(t.root, fs::perms::owner_read | fs::perms::owner_exec);
+  if (::access(t.root.c_str(), W_OK) != 0) fails("1.npy: cannot delete: ", t.plan());  // root may delete it
+  fs::permissions(t.root, fs::perms::owner_all);
+  // The files go first, while the list still knows whose they are.
+  {
+    const FullDisk full(5);
+    expect_throw("list.csv: cannot write", [&] { purge(t.plan()); });
+  }
+  CHECK(read_file(t.list) == before);
+  CHECK(t.left() == Names{"2.npy"});
+  const PurgeReport r = purge(t.plan());
+  CHECK(r.files[1].missing == 1);
+  CHECK(read_file(t.list) == "filename,subject\n2.jpg,ben\n");
+}
+
+TEST_CASE("purge: photographs in lists, embeddings and packs are all known when a file is somebody's") {
+  // ben's 1.png is only known to the embeddings, carl's 1.bmp only to the packed file: without them 1.npy would be anna's alone.
+  for (const bool packed : {false, true}) {
+    Tree t;
+    t.rows({{"1.jpg", "anna"}});
+    t.npy("1.npy");
+    PurgePlan plan = t.plan();
+    if (packed) {
+      PackedWriter w(t.dir / "images.pack", 1.3);
+      w.append({.filename = "1.bmp", .subject = "carl", .box = {}, .height = 1, .width = 1, .part = {0, 0, 1, 1}}, std::vector<std::uint8_t>(3));
+      w.commit();
+      plan.packs = {t.dir / "images.pack"};
+    } else {
+      EmbeddingsWriter w(t.dir / "e.safetensors", {"toy", "", 1, {}});
+      w.append({"1.png", "ben"}, std::vector<float>{1});
+      w.commit();
+      plan.embeddings = t.dir / "e.safetensors";
+    }
+    const PurgeReport r = purge(plan);
+    CHECK(r.files.back().removed == 1);
+    CHECK(r.files.back().shared == 1);
+  }
 }

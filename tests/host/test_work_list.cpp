@@ -254,6 +254,51 @@ TEST_CASE("work list: stopped, it keeps what was begun; what fails ends it in in
   CHECK(results_of(list) == expected(50));
 }
 
+TEST_CASE("work list: on the calling thread, one after the other; stopped, failed and cut, it goes on to the same journal") {
+  const TempFolder folder;
+  const WorkPlan plan = plan_in(folder, 12);
+  const std::thread::id here = std::this_thread::get_id();
+  std::vector<std::int64_t> worked;
+  const auto work = [&](std::int64_t i) {
+    CHECK(std::this_thread::get_id() == here);
+    worked.push_back(i);
+    return answer(i);
+  };
+  std::vector<std::pair<std::int64_t, std::int64_t>> reports;
+  {
+    WorkList list(plan);
+    CHECK_FALSE(list.run_here({.stop = [&] { return worked.size() == 4; },
+                               .report = [&](std::int64_t done, std::int64_t rejected) { reports.emplace_back(done, rejected); }}, work));
+    CHECK(worked == std::vector<std::int64_t>{0, 1, 2, 3});  // asked before each one, not behind
+    CHECK(reports == std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 0}, {2, 0}, {3, 1}, {4, 1}});
+  }
+  {
+    WorkList list(plan);
+    CHECK(list.done() == 4);
+    CHECK(list.rejected() == 1);
+    expect_throw("disk of 6", [&] {
+      list.run_here({}, [&](std::int64_t i) -> std::string {
+        if (i == 6) throw Error("disk of 6");
+        return work(i);
+      });
+    });
+    CHECK(list.done() == 6);
+  }
+  {
+    WorkList list(plan);
+    CHECK(list.run_here({}, work));
+    CHECK(list.run_here({}, [](std::int64_t) -> std::string { throw Error("nothing is left to do"); }));
+    CHECK(worked == std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+    CHECK(results_of(list) == expected(12));
+  }
+  const TempFolder other;
+  const WorkPlan again = plan_in(other, 12);
+  CHECK(WorkList(again).run({.workers = 8}, answer));
+  CHECK(read_file(plan.journal) == read_file(again.journal));
+  const TempFolder grouped;
+  expect_throw("groups of 4", [&] { WorkList(plan_in(grouped, 12, 4)).run_here({}, answer); });
+}
+
 TEST_CASE("work list: a second step sees whole groups in order, and only new ones") {
   const TempFolder folder;
   const WorkPlan plan = plan_in(folder, 11, 4);

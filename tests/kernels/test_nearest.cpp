@@ -171,3 +171,39 @@ TEST_CASE("nearest: bytes that are not aligned; progress ends at 1") {
   CHECK(shares.front() > 0);
   CHECK(shares.back() == 1);
 }
+
+TEST_CASE("nearest: queries in several portions are answered as if they had come at once") {
+  Context ctx(device());
+  const Vectors base = random_units(40, 8, 15), queries = random_units(23, 8, 16);
+  const auto want = brute_force(queries, base, 3);
+  for (const std::int64_t resident : {std::int64_t(0), std::int64_t(1) << 29}) {
+    NearestOptions o;
+    o.query_block = 4, o.base_block = 16, o.resident_bytes = resident;
+    NearestSearch search(ctx, base.set(), 3, o);
+    std::vector<Neighbour> got;
+    for (const auto& [first, n] : {std::pair{0, 10}, {10, 0}, {10, 1}, {11, 12}}) {
+      VectorSet some = queries.set();
+      some.rows.erase(some.rows.begin(), some.rows.begin() + first), some.rows.resize(std::size_t(n));
+      const auto found = search.find(some);
+      got.insert(got.end(), found.begin(), found.end());
+    }
+    expect_same(got, want, "portions");
+  }
+}
+
+TEST_CASE("nearest: memory is that of two blocks, however many rows there are") {
+  // Blocks of 64 x 64; a matrix of the larger case would be 16 times that of the smaller.
+  const std::int64_t n = kEmulated ? 130 : 600;
+  std::size_t peak[2];
+  for (const std::int64_t times : {1, 4}) {
+    Context ctx(device());
+    const Vectors base = random_units(n * times, 8, 17), queries = random_units(n * times, 8, 18);
+    NearestOptions o;
+    o.query_block = 64, o.base_block = 64, o.resident_bytes = 0;
+    nearest(ctx, queries.set(), base.set(), 2, o);
+    peak[times == 4] = ctx.allocator().stats().peak_bytes;
+  }
+  CHECK(peak[0] > 64 * 64 * 4);
+  CHECK(peak[0] < 3 * 64 * 64 * 4);
+  CHECK(peak[1] == peak[0]);
+}
