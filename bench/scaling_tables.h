@@ -15,7 +15,7 @@
 //                128 MB on 8 GPUs in two nodes begins at 56 to 79 us, 14 steps: https://github.com/NVIDIA/nccl/issues/1411.
 //                Taken: 5 us
 //
-// Predicted by our own roofline of an H200 (8.1 us of forward and backward share per image and so on): ConvNeXt-V2 tiny, 224
+// Predicted by our own roofline of an H200 (bytes and FLOPs of every pass, at rates below the peak): ConvNeXt-V2 tiny, 224
 // pixels, bf16, with every fusion that docs/gpu.md lists as to come: 4.57, 8.68 and 16.9 ms a step with batches of 64, 128 and
 // 256. The kernels of today are slower than that, which hides more communication: the tables are the harder case.
 #pragma once
@@ -23,7 +23,6 @@
 #include <cstdio>
 
 #include "bench/scaling_model.h"
-#include "engine/comm/process_group.h"
 #include "kernels/supcon/supcon.h"
 #include "layers/gradient_buckets.h"
 #include "layers/paired_model.h"
