@@ -122,7 +122,8 @@ std::optional<std::vector<CheckedImage>> look_at_images(const Options& o, const 
   fingerprint.add(str(photographs_fingerprint(o.root, names)));
   work.emplace(WorkPlan{.journal = o.json + ".journal", .command = "check --decode " + o.decode, .inputs = std::int64_t(images.size()),
                         .fingerprint = fingerprint.value(), .restart = o.restart});
-  const bool finished = run_journaled({"check", work->done(), work->rejected(), work->inputs(), o.workers}, [&](const WorkRun& how) {
+  const StopSignals signals;
+  const bool finished = run_journaled(signals, {"check", work->done(), work->rejected(), work->inputs(), o.workers}, [&](const WorkRun& how) {
     return work->run(how, [&](std::int64_t i) { return probe_result(probe, lists, images[std::size_t(i)], o.decode == "full"); });
   });
   if (!finished) return std::nullopt;

@@ -191,7 +191,8 @@ int run_crop(int argc, char** argv) {
   const auto finish = [&](std::int64_t, std::span<WorkResult> results) {
     for (WorkResult& r : results) r.rejected = r.rejected || !objection(o, Found::parse(r.text)).empty();
   };
-  const bool finished = run_journaled({"crop", work.done(), work.rejected(), work.inputs(), o.workers}, [&](const WorkRun& how) {
+  const StopSignals signals;
+  const bool finished = run_journaled(signals, {"crop", work.done(), work.rejected(), work.inputs(), o.workers}, [&](const WorkRun& how) {
     return work.run(how, Cropper(o, in, crops, *detector), finish);
   });
   if (!finished) return kExitInterrupted;

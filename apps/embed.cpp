@@ -227,7 +227,8 @@ int run_embed(int argc, char** argv) {
                  .restart = o.restart});
   std::printf("embedder   %s\ndetector   %s\ndevice     %s\n%s: %zu photographs\n", embedder->identity().c_str(), detector_name.c_str(),
               device.words.c_str(), in.list.origin.c_str(), in.rows.size());
-  const bool finished = run_journaled({"embed", work.done(), work.rejected(), work.inputs(), o.workers}, [&](const WorkRun& how) {
+  const StopSignals signals;
+  const bool finished = run_journaled(signals, {"embed", work.done(), work.rejected(), work.inputs(), o.workers}, [&](const WorkRun& how) {
     return work.run(how, FaceCutter(o, in, detector.get(), *embedder),
                     [&](std::int64_t, std::span<WorkResult> results) { embed_group(*embedder, results); });
   });

@@ -117,10 +117,9 @@ std::unique_ptr<WorkList> open_journal(const Options& o, const Matcher& matcher)
 }
 
 // All comparisons; false when it was stopped before.
-bool compare(const Options& o, std::int64_t attacks, Matcher& matcher, WorkList& work) {
+bool compare(const Options& o, const StopSignals& signals, std::int64_t attacks, Matcher& matcher, WorkList& work) {
   if (work.done()) std::printf("going on: %lld of %lld blocks of comparisons are done\n", (long long)work.done(), (long long)work.inputs());
   std::fflush(stdout);
-  const StopSignals signals;
   Progress progress(stderr);
   const auto report = [&](double share, std::int64_t before) {
     progress.report(Progress::Count{.command = o.progress_desc, .done = std::int64_t(share * double(attacks)), .total = attacks,
@@ -164,7 +163,8 @@ int run_match(int argc, char** argv) {
   Context ctx(device.device);
   Matcher matcher(ctx, list, embeddings, o.match, o.batch_size);
   const std::unique_ptr<WorkList> work = open_journal(o, matcher);
-  if (!compare(o, attacks, matcher, *work)) return kExitInterrupted;
+  const StopSignals signals;
+  if (!compare(o, signals, attacks, matcher, *work)) return kExitInterrupted;
   const Matching matching = matcher.decide();
 
   const MatchReport report = make_match_report(list, matching, o.report);

@@ -103,7 +103,8 @@ int run_pack(int argc, char** argv) {
                   inputs);
   std::printf("%zu photographs in %zu lists\n", inputs.size(), lists.size());
   PackResult result;
-  run_journaled({"pack", packing.done(), 0, packing.inputs(), o.workers},
+  const StopSignals signals;
+  run_journaled(signals, {"pack", packing.done(), 0, packing.inputs(), o.workers},
                 [&](const WorkRun& how) { return (result = packing.run(*source, how)).complete; });
   if (!result.complete) return kExitInterrupted;
   const std::int64_t outputs = write_lists(o, lists, inputs, result);

@@ -4,14 +4,12 @@
 #include <cstdio>
 
 #include "apps/common/progress.h"
-#include "apps/common/signals.h"
 
 namespace bonafide {
 
-bool run_journaled(const JournaledRun& how, const std::function<bool(const WorkRun&)>& run) {
+bool run_journaled(const StopSignals& signals, const JournaledRun& how, const std::function<bool(const WorkRun&)>& run) {
   if (how.done) std::printf("going on: %lld of %lld are done\n", (long long)how.done, (long long)how.inputs);
   std::fflush(stdout);
-  const StopSignals signals;
   Progress progress(stderr);
   std::int64_t now = how.done;
   const auto report = [&](std::int64_t done, std::int64_t rejected) {

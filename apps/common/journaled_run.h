@@ -4,6 +4,7 @@
 #include <functional>
 #include <string_view>
 
+#include "apps/common/signals.h"
 #include "data/work_list.h"
 
 namespace bonafide {
@@ -14,7 +15,8 @@ struct JournaledRun {
   int workers = -1;
 };
 
-// Calls `run` with the settings of a WorkList's run; true when it answers that all is done, false when it was stopped.
-bool run_journaled(const JournaledRun& how, const std::function<bool(const WorkRun&)>& run);
+// Calls `run` with the settings of a WorkList's run; true when it answers that all is done, false when it was stopped. The signals
+// are the command's, so that one that comes while the outputs are written does not cut them off.
+bool run_journaled(const StopSignals& signals, const JournaledRun& how, const std::function<bool(const WorkRun&)>& run);
 
 }  // namespace bonafide

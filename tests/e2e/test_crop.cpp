@@ -179,13 +179,13 @@ TEST_CASE("crop: a folder of everything that can be wrong: each file is an outpu
 TEST_CASE("crop: killed in the middle and started again, with 1 and with 8 workers: the same files, byte for byte") {
   const TempFolder folder;
   const fs::path src = folder / "photos";
-  write_portraits(src, 16);
+  write_portraits(src, 24, 200);
   const auto words = [&](const std::string& dst, const std::string& workers) {
     return std::vector<std::string>{"--src", src.string(), "--dst", (folder / dst).string(), "--workers", workers};
   };
-  expect(crop(words("whole", "1")), 0, "16 inputs: ");
+  expect(crop(words("whole", "1")), 0, "24 inputs: ");
   const auto whole = tree(folder / "whole");
-  expect(crop(words("eight", "8")), 0, "16 inputs: ");
+  expect(crop(words("eight", "8")), 0, "24 inputs: ");
   CHECK(tree(folder / "eight") == whole);
 
   const fs::path journal = folder / "cut/crop.journal";
@@ -204,7 +204,7 @@ TEST_CASE("crop: killed in the middle and started again, with 1 and with 8 worke
   CHECK(tree(folder / "cut") == whole);
   // Finished: the same command begins anew, and changes nothing.
   const Result again = crop(words("cut", "1"));
-  expect(again, 0, "16 inputs: ");
+  expect(again, 0, "24 inputs: ");
   CHECK(again.text.find("going on") == std::string::npos);
   CHECK(tree(folder / "cut") == whole);
 }

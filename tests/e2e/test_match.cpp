@@ -55,10 +55,10 @@ Result match(const Faces& f, const fs::path& dst, std::vector<std::string> more 
 
 TEST_CASE("match: killed in the middle and started again, with 1 and with 2 threads: the same files, byte for byte") {
   const TempFolder dir;
-  const Faces f(dir, "faces", 3000, 4000, 256);
+  const Faces f(dir, "faces", 4000, 8000, 256);
   for (const std::vector<std::string>& mode : std::vector<std::vector<std::string>>{{}, {"--mode", "mutual"}, {"--mode", "top-k", "--top-k", "3"}}) {
     auto words = mode;
-    words.insert(words.end(), {"--batch-size", "50"});
+    words.insert(words.end(), {"--batch-size", "40"});
     CAPTURE(mode.size());
     const fs::path whole = dir / "whole", cut = dir / "cut", journal = cut / "out_report" / "match.journal";
     expect(match(f, whole, words), 0, "paired list");
