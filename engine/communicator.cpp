@@ -31,6 +31,7 @@ class SingleProcess final : public Communicator {
   void begin_all_reduce_sum(Span<float> values) override { check_array(values.ptr, values.len); }
   void begin_all_reduce_sum(Span<bf16> values) override { check_array(values.ptr, values.len); }
   void finish() override {}
+  void abort() noexcept override {}
 };
 
 }  // namespace

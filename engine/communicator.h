@@ -37,6 +37,10 @@ class Communicator {
   virtual void begin_all_reduce_sum(Span<bf16> values) = 0;  // rounded after each addition
   virtual void finish() = 0;
 
+  // Gives up, from an error on its way up: no sum in the background touches memory after this. The other processes notice, and
+  // whatever is asked of the communicator now fails.
+  virtual void abort() noexcept = 0;
+
  protected:
   // What every implementation asks of its arguments.
   void check_all_gather(Span<const float> mine, Span<float> all) const;

@@ -27,6 +27,7 @@ GradientBuckets::GradientBuckets(ParameterSet& parameters, Communicator& comm, B
 }
 
 GradientBuckets::~GradientBuckets() {
+  if (armed_) comm_.abort();  // an error between begin() and finish(): the gradients go away, and with them what sums write to
   for (const auto& p : parameters_.all()) Tensor(p.value).set_grad_hook({});
 }
 

@@ -29,7 +29,8 @@ class GradientBuckets {
 
   // Before backward: from here on finished gradients are sent. After it, finish(): what backward did not reach counts as
   // zero; then the gradients in the arena are the sums. Without a backward in between (a process without rows in this batch)
-  // its share of the sums is zero. Where backward throws, begin() starts over.
+  // its share of the sums is zero. Where backward throws, the sums
+  // that have begun are given up with this object.
   void begin();
   void finish();
 

@@ -11,6 +11,7 @@
 #include <gloo/transport/tcp/device.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -69,10 +70,10 @@ class GlooCommunicator final : public Communicator {
     thread_ = std::thread([this] { work(); });
   }
   ~GlooCommunicator() override {
+    if (busy_ || !todo_.empty()) abort();
     {
       const std::lock_guard lock(mutex_);
       stop_ = true;
-      if (busy_) context_->closeConnections();  // an error is on its way up: nobody waits for the time-out of a sum
     }
     changed_.notify_all();
     thread_.join();
@@ -114,8 +115,29 @@ class GlooCommunicator final : public Communicator {
     changed_.wait(lock, [&] { return failure_ || (todo_.empty() && !busy_); });
     if (failure_) std::rethrow_exception(failure_);
   }
+  void abort() noexcept override {
+    std::unique_lock lock(mutex_);
+    aborted_ = true;
+    todo_.clear();
+    if (!failure_) failure_ = std::make_exception_ptr(PeerError(str("rank ", rank(), " of ", world(), " has given up")));
+    break_connections();
+    changed_.wait(lock, [&] { return !busy_; });
+  }
 
  private:
+  // Ends what this process waits for. closeConnections() tells the others, but not those who wait here; a wait that takes too
+  // long does both. So: a byte that nobody sends.
+  void break_connections() noexcept {
+    for (int r = 0; r < world(); ++r) try {
+        if (r == rank()) continue;
+        char byte;
+        const auto never = context_->createUnboundBuffer(&byte, 1);
+        never->recv(r, ~std::uint64_t(0), 0, 1);
+        never->waitRecv(1ms);
+      } catch (const std::exception&) {  // it was too late, or the connection was gone before
+      }
+  }
+
   // T: what is added; Stored: a type of that size that Gloo knows.
   template <class T, class Stored>
   void begin(Span<T> values) {
@@ -152,7 +174,8 @@ class GlooCommunicator final : public Communicator {
       }
       lock.lock();
       busy_ = false;
-      if (failure) failure_ = failure, todo_.clear();
+      if (failure && !failure_) failure_ = failure;
+      if (failure) todo_.clear();
       changed_.notify_all();
     }
   }
@@ -174,6 +197,7 @@ class GlooCommunicator final : public Communicator {
   // Leaves word of where this process stood, and looks who else does, for a while: those that say nothing hang, or are dead.
   std::string others(const std::string& operation) {
     std::vector<std::optional<std::string>> said(std::size_t(world()), std::nullopt);
+    if (aborted_) return "this rank has given up";
     const auto silent = [&] { return std::find(said.begin(), said.end(), std::nullopt) != said.end(); };
     try {
       const std::string prefix = session_ + "/stopped/";
@@ -203,6 +227,7 @@ class GlooCommunicator final : public Communicator {
   std::deque<std::function<void()>> todo_;
   std::exception_ptr failure_;
   bool busy_ = false, stop_ = false;
+  std::atomic<bool> aborted_ = false;
   std::thread thread_;
 };
 

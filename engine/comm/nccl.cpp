@@ -91,6 +91,11 @@ class NcclCommunicator final : public Communicator {
     marks_.push_back(m);
     changed_.notify_all();
   }
+  void abort() noexcept override {
+    const std::lock_guard lock(mutex_);
+    if (failure_.empty()) failure_ = str("rank ", rank_, " of ", world_, " has given up");
+    if (!aborted_) ncclCommAbort(comm_), aborted_ = true;
+  }
 
  private:
   struct Mark {

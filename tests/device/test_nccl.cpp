@@ -44,6 +44,7 @@ class Threads final : public Communicator {
   void begin_all_reduce_sum(Span<float>) override { throw Error("not needed"); }
   void begin_all_reduce_sum(Span<bf16>) override { throw Error("not needed"); }
   void finish() override {}
+  void abort() noexcept override {}
 
  private:
   Shared& shared_;

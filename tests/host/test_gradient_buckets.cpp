@@ -198,6 +198,30 @@ TEST_CASE("gradient_buckets: bf16 on the way, a process without rows, a backward
   }
 }
 
+TEST_CASE("gradient_buckets: an error in backward gives up the sums that have begun: nobody writes to what is gone, nobody waits") {
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<std::string> said(2);
+  on_ranks(2, [&](Communicator& comm) {
+    const auto r = std::size_t(comm.rank());
+    try {
+      Net net;
+      GradientBuckets buckets(net.parameters, comm, {.bytes = 1});
+      buckets.on_begin([&](std::size_t b) {
+        if (r == 1 && b == 3) throw Error("no such photograph");
+      });
+      buckets.begin();
+      fn::bce(fn::all_gather_rows(comm, net(5 * comm.rank(), 5), {0, 5, kRows}), net.labels(), 0).backward();
+      buckets.finish();
+    } catch (const Error& e) {
+      said[r] = e.what();
+    }
+    expect_throw("rank ", [&] { comm.finish(); });
+  }, std::chrono::seconds(600), Leaving::each_on_its_own);
+  CHECK(said[1] == "no such photograph");
+  CHECK(said[0].find("rank 0 of 2: all_reduce_sum of ") == 0);
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(60));
+}
+
 TEST_CASE("all_gather_rows: rows of every rank in order, and the gradient of the own ones") {
   for (const int world : {1, 2, 4})
     on_ranks(world, [&](Communicator& comm) {

@@ -30,8 +30,11 @@ inline void in_threads(int world, const std::function<void(int rank)>& f) {
     if (e) std::rethrow_exception(e);
 }
 
+enum class Leaving { together, each_on_its_own };  // at the end of on_ranks(): nobody before all are through, or at once
+
 // f(comm) on each of `world` ranks, connected by Gloo; one rank alone has single_process().
-inline void on_ranks(int world, const std::function<void(Communicator&)>& f, std::chrono::milliseconds timeout = std::chrono::seconds(60)) {
+inline void on_ranks(int world, const std::function<void(Communicator&)>& f, std::chrono::milliseconds timeout = std::chrono::seconds(60),
+                     Leaving leaving = Leaving::together) {
   if (world == 1) return f(*single_process());
   const TempFolder folder;
   in_threads(world, [&](int rank) {
@@ -39,7 +42,7 @@ inline void on_ranks(int world, const std::function<void(Communicator&)>& f, std
     const std::string session = meet(*store, rank, world, timeout);
     const auto comm = gloo_communicator(store, session, {.rank = rank, .world = world, .address = "127.0.0.1", .timeout = timeout});
     f(*comm);
-    comm->barrier();  // nobody leaves while others still talk
+    if (leaving == Leaving::together) comm->barrier();
   });
 }
 
