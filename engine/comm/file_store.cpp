@@ -18,7 +18,7 @@ class FileStore final : public Store {
   FileStore(fs::path folder, bool owner) : folder_(std::move(folder)), owner_(owner) {
     std::error_code e;
     fs::create_directories(folder_, e);
-    if (e && !fs::is_directory(folder_)) throw Error(str("rendezvous folder ", folder_.string(), ": ", e.message()));
+    if (e) throw Error(str("rendezvous folder ", folder_.string(), ": ", e.message()));
   }
   ~FileStore() override {
     if (!owner_) return;

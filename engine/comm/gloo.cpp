@@ -70,7 +70,7 @@ class GlooCommunicator final : public Communicator {
     thread_ = std::thread([this] { work(); });
   }
   ~GlooCommunicator() override {
-    if (busy_ || !todo_.empty()) abort();
+    if (unfinished()) abort();  // an error is on its way up: nobody waits for the others' share of a sum
     {
       const std::lock_guard lock(mutex_);
       stop_ = true;
@@ -125,6 +125,10 @@ class GlooCommunicator final : public Communicator {
   }
 
  private:
+  bool unfinished() {
+    const std::lock_guard lock(mutex_);
+    return busy_ || !todo_.empty();
+  }
   // Ends what this process waits for. closeConnections() tells the others, but not those who wait here; a wait that takes too
   // long does both. So: a byte that nobody sends.
   void break_connections() noexcept {

@@ -13,7 +13,7 @@ struct AllGatherNode final : Node {
   const char* name() const override { return "all_gather_rows"; }
   void backward(const Tensor& dy) override {
     auto dx = inputs[0].grad_slot();
-    if (dx.mode == GradMode::skip || dx.buffer.numel() == 0) return;
+    if (dx.mode == GradMode::skip) return;
     BF_CHECK(dx.mode == GradMode::write, "all_gather_rows: of a tensor that others use too");
     dx.buffer.copy_from(Tensor::view(dy, at, dx.buffer.shape()));
   }

@@ -128,6 +128,22 @@ TEST_CASE("communicator: wrong arguments are explained, by one process too") {
     });
 }
 
+TEST_CASE("communicator: who gives up, or goes away, does not wait for what it has begun") {
+  for (const bool gives_up : {true, false}) {
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<float> values(1000, 1);
+    on_ranks(2, [&](Communicator& comm) {
+      if (comm.rank() == 1) return std::this_thread::sleep_for(300ms);  // and never takes part
+      comm.begin_all_reduce_sum(values);
+      std::this_thread::sleep_for(50ms);  // so that it runs
+      if (!gives_up) return;
+      comm.abort();
+      expect_throw("has given up", [&] { comm.finish(); });
+    }, 600s, Leaving::each_on_its_own);
+    CHECK(std::chrono::steady_clock::now() - start < 60s);
+  }
+}
+
 TEST_CASE("communicator: a process that ends takes nobody's time, one that hangs is named") {
   const auto message = [](const std::function<void()>& f) -> std::string {
     try {

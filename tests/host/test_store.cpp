@@ -38,7 +38,7 @@ TEST_CASE("store: values of any bytes, seen by the others, replaced at once") {
     const auto a = make(0), b = make(1);
     CAPTURE(a->where());
     CHECK(!b->get("key"));
-    std::string bytes(300'000, '\0');
+    std::string bytes(1 << 20, '\0');  // the largest
     for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = char(i * 7);
     for (const std::string& value : {std::string(), std::string("one\ntwo"), bytes}) {
       a->set("some/key-1.x", value);
@@ -117,6 +117,8 @@ TEST_CASE("meeting: what a killed run left behind is not taken for this one's") 
   };
   const std::string first = meet_in_folder(3), second = meet_in_folder(3), smaller = meet_in_folder(2), larger = meet_in_folder(5);
   CHECK(std::set<std::string>{first, second, smaller, larger}.size() == 4);
+  in_threads(2, [&](int rank) { meet(*file_store(folder / "two", false), rank, 2, 30s); });
+  expect_throw("without rank 1 of 2", [&] { meet(*file_store(folder / "two", false), 0, 2, 100ms); });
   // Rank 0 alone among the remains of a complete meeting waits in vain, and so does a rank without rank 0.
   expect_throw("without rank 1, 2 of 3", [&] { meet(*file_store(folder / "run", false), 0, 3, 100ms); });
   expect_throw("rank 1 of 3 waited 0.1 s for rank 0", [&] { meet(*file_store(folder / "run", false), 1, 3, 100ms); });

@@ -52,6 +52,16 @@ TEST_CASE("optimizer: sgd steps along the clipped gradient, and decays matrices 
   }
 }
 
+TEST_CASE("optimizer: norms and biases decay too, as published, unless they are exempt") {
+  for (const char* type : {"adamw", "sgd"})
+    for (const bool everything : {true, false}) {
+      Model m;
+      Optimizer(m.parameters, {.type = type, .weight_decay = 0.5, .momentum = 0, .decay_norm_and_bias = everything}).step(0.1);
+      expect_close("unused", m.values("unused"), std::vector<double>(6, 0.95), 1e-6, 0);  // no gradient: decay alone
+      expect_close("b", m.values("b"), std::vector<double>(5, everything ? 0.95 : 1), 1e-6, 0);
+    }
+}
+
 TEST_CASE("optimizer: a gradient that is not finite changes nothing, and does not count as a step") {
   for (const std::string type : {"adamw", "sgd"})
     for (const double clip : {0.0, 1.0}) {
