@@ -202,7 +202,7 @@ class GlooCommunicator final : public Communicator {
   std::string others(const std::string& operation) {
     std::vector<std::optional<std::string>> said(std::size_t(world()), std::nullopt);
     if (aborted_) return "this rank has given up";
-    const auto silent = [&] { return std::find(said.begin(), said.end(), std::nullopt) != said.end(); };
+    const auto silent = [&] { return !std::ranges::all_of(said, [](const auto& s) { return s.has_value(); }); };
     try {
       const std::string prefix = session_ + "/stopped/";
       store_->set(prefix + std::to_string(rank()), operation);
