@@ -187,7 +187,7 @@ TEST_CASE("communicator: a process that ends takes nobody's time, one that hangs
   in_threads(3, [&](int rank) {  // rank 2 does something else until the others have given up
     std::shared_ptr<Store> store = file_store(folder / "hangs", rank == 0);
     const std::string session = meet(*store, rank, 3, 60s);
-    const auto comm = gloo_communicator(store, session, {.rank = rank, .world = 3, .address = "127.0.0.1", .timeout = 1s});
+    const auto comm = gloo_communicator(store, session, {.rank = rank, .world = 3, .address = "127.0.0.1", .timeout = 3s});
     comm->barrier();
     if (rank == 2) {
       while (ended < 2) std::this_thread::sleep_for(10ms);

@@ -1,7 +1,6 @@
 // tests/host/test_store.cpp — processes find each other, by TCP and in a folder, and never a run of before.
 #include "engine/comm/store.h"
 
-#include <atomic>
 #include <fstream>
 #include <set>
 #include <thread>
@@ -132,18 +131,20 @@ TEST_CASE("meeting: who did not come, came twice, or expects others") {
   });
   const TempFolder folder;
   const auto open = [&](const char* name) { return file_store(folder / name, false); };
-  std::atomic<int> errors{0};
-  in_threads(2, [&](int) {  // both say they are rank 1, and there is nobody else: the one that was overwritten notices
-    try {
-      meet(*open("twice"), 1, 2, 300ms);
-    } catch (const Error& e) {
-      errors += std::string(e.what()).find("two processes say that they are rank 1 of 2") != std::string::npos;
-    }
-  });
-  CHECK(errors == 1);
-  in_threads(2, [&](int rank) {
-    expect_throw(rank == 0 ? "(rank 1 expects 4 processes)" : "rank 1 of 4 waited", [&] { meet(*open("sizes"), rank, rank == 0 ? 2 : 4, 300ms); });
-  });
+  // The first comes, and the second when the first has been seen.
+  const auto one_after_another = [&](const char* name, const std::function<void()>& first, const std::function<void()>& second) {
+    in_threads(2, [&](int i) {
+      if (i == 0) return first();
+      wait_for_value(*open(name), "hello/1", 30s, "the first");
+      second();
+    });
+  };
+  one_after_another(
+      "twice", [&] { expect_throw("two processes say that they are rank 1 of 2", [&] { meet(*open("twice"), 1, 2, 30s); }); },
+      [&] { expect_throw("waited 1 s for rank 0", [&] { meet(*open("twice"), 1, 2, 1s); }); });
+  one_after_another(
+      "sizes", [&] { expect_throw("rank 1 of 4 waited", [&] { meet(*open("sizes"), 1, 4, 1s); }); },
+      [&] { expect_throw("(rank 1 expects 4 processes)", [&] { meet(*open("sizes"), 0, 2, 300ms); }); });
 }
 
 TEST_CASE("process_group: over TCP and by a folder, and alone") {
