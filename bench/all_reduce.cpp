@@ -10,7 +10,6 @@
 //   time   of one operation: the median of at least 5 repetitions, after a warm-up, of the slowest process
 //   algbw, busbw   algorithm and bus bandwidth, in 10^9 bytes a second: bench/collectives.h has the difference
 //   #wrong   elements that are not exactly the expected whole number, of all processes, looked at before the timing
-#include <charconv>
 #include <chrono>
 #include <cmath>
 
@@ -32,13 +31,6 @@ struct Options {
   double min = 8, max = 128 << 20, seconds = 0.3;
 };
 
-double number(const std::string& option, const std::string& text) {
-  double v = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (error != std::errc() || end != text.data() + text.size() || !(v > 0)) throw Error(option + " " + text + ": expected a positive number");
-  return v;
-}
-
 Options parse(int argc, char** argv) {
   Options o;
   o.gpu = cuda::device_count() > 0;
@@ -46,15 +38,15 @@ Options parse(int argc, char** argv) {
     const std::string option = argv[i];
     if (i + 1 == argc) throw Error(option + " needs a value");
     const std::string value = argv[i + 1];
-    if (option == "--procs") o.procs = int(number(option, value));
+    if (option == "--procs") o.procs = bench::number<int>(option, value);
     else if (option == "--device" && (value == "cpu" || value == "cuda")) o.gpu = value == "cuda";
     else if (option == "--op" && value == "all_reduce") o.op = Collective::all_reduce;
     else if (option == "--op" && value == "all_gather") o.op = Collective::all_gather;
     else if (option == "--op" && value == "broadcast") o.op = Collective::broadcast;
     else if (option == "--type" && (value == "f32" || value == "bf16" || value == "all")) o.type = value;
-    else if (option == "--min") o.min = number(option, value);
-    else if (option == "--max") o.max = number(option, value);
-    else if (option == "--seconds") o.seconds = number(option, value);
+    else if (option == "--min") o.min = bench::number<double>(option, value);
+    else if (option == "--max") o.max = bench::number<double>(option, value);
+    else if (option == "--seconds") o.seconds = bench::number<double>(option, value);
     else if (option == "--json") o.json = value;
     else throw Error(str("unknown: ", option, " ", value, " (the first lines of bench/all_reduce.cpp list the options)"));
   }

@@ -17,7 +17,6 @@
 //
 // and each bucket's size with the moment, from the beginning of backward, at which its sum begins. One process alone has no
 // sums; its moments are those at which buckets are ready.
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <map>
@@ -43,14 +42,6 @@ struct Options {
   double bucket_mb = 20;
 };
 
-template <class T>
-T number(const std::string& option, const std::string& text) {
-  T v = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (error != std::errc() || end != text.data() + text.size() || !(v > 0)) throw Error(option + " " + text + ": expected a positive number");
-  return v;
-}
-
 Options parse(int argc, char** argv) {
   Options o;
   o.gpu = cuda::device_count() > 0;
@@ -59,15 +50,15 @@ Options parse(int argc, char** argv) {
     if (i + 1 == argc) throw Error(option + " needs a value");
     const std::string value = argv[i + 1];
     const bool type = value == "f32" || value == "bf16";
-    if (option == "--procs") o.procs = number<int>(option, value);
+    if (option == "--procs") o.procs = bench::number<int>(option, value);
     else if (option == "--device" && (value == "cpu" || value == "cuda")) o.gpu = value == "cuda";
-    else if (option == "--batch") o.batch = number<std::int64_t>(option, value);
+    else if (option == "--batch") o.batch = bench::number<std::int64_t>(option, value);
     else if (option == "--model") o.model = value;
-    else if (option == "--side") o.side = number<std::int64_t>(option, value);
+    else if (option == "--side") o.side = bench::number<std::int64_t>(option, value);
     else if (option == "--precision" && type) o.precision = value;
-    else if (option == "--bucket-mb") o.bucket_mb = number<double>(option, value);
+    else if (option == "--bucket-mb") o.bucket_mb = bench::number<double>(option, value);
     else if (option == "--reduce" && type) o.reduce = value;
-    else if (option == "--steps") o.steps = number<std::int64_t>(option, value);
+    else if (option == "--steps") o.steps = bench::number<std::int64_t>(option, value);
     else if (option == "--json") o.json = value;
     else throw Error(str("unknown: ", option, " ", value, " (the first lines of bench/process_step.cpp list the options)"));
   }

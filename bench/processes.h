@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/utsname.h>
 
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -17,6 +18,15 @@
 #include "engine/cuda_runtime.h"
 
 namespace bonafide::bench {
+
+// The value of an option: a positive number.
+template <class T>
+T number(const std::string& option, const std::string& text) {
+  T v = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
+  if (error != std::errc() || end != text.data() + text.size() || !(v > 0)) throw Error(option + " " + text + ": expected a positive number");
+  return v;
+}
 
 // Calls body(ctx, group) in each of `processes` processes, with a GPU each where `gpu`, else on the CPU with an equal share
 // of the cores (OMP_NUM_THREADS). Returns the exit code of the program. Call it before anything starts threads.
