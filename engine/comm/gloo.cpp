@@ -20,6 +20,7 @@
 #include <thread>
 
 #include "engine/comm/meeting.h"
+#include "engine/comm/no_sigpipe.h"
 
 namespace bonafide {
 namespace {
@@ -132,6 +133,7 @@ class GlooCommunicator final : public Communicator {
   // Ends what this process waits for. closeConnections() tells the others, but not those who wait here; a wait that takes too
   // long does both. So: a byte that nobody sends.
   void break_connections() noexcept {
+    const NoSigpipe no_sigpipe;
     for (int r = 0; r < world(); ++r) try {
         if (r == rank()) continue;
         char byte;
@@ -187,6 +189,7 @@ class GlooCommunicator final : public Communicator {
   template <class F>
   void attempt(const char* operation, std::int64_t bytes, F&& f) {
     const auto start = Clock::now();
+    const NoSigpipe no_sigpipe;  // Gloo writes to who is gone
     try {
       f();
     } catch (const Error&) {
@@ -194,6 +197,7 @@ class GlooCommunicator final : public Communicator {
     } catch (const std::exception& e) {
       const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
       const bool late = Clock::now() - start >= settings_.timeout;
+      if (context_) break_connections();  // or a neighbour that waits for this rank's share would look as if it hung
       const std::string what = bytes ? str(operation, " of ", bytes, " bytes") : std::string(operation);
       throw PeerError(str("rank ", rank(), " of ", world(), ": ", what, late ? " did not end within " : " failed after ", seconds, " s: ", others(what), " (", e.what(), ")"));
     }

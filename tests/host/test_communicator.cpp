@@ -2,9 +2,15 @@
 // late, or somewhere else.
 #include "engine/communicator.h"
 
+#include <signal.h>
+
 #include <atomic>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
+#include "tests/support/broken_pipe.h"
 #include "tests/support/ranks.h"
 #include "tests/support/support.h"
 
@@ -27,6 +33,33 @@ Buffer<T> sum_of(int world, std::int64_t n) {
   return sum;
 }
 const std::vector<std::int64_t> kLengths{1, 2, 3, 5, 64, 1001, 300'000};  // fewer than ranks; more than one segment
+
+// A write to a process that is gone, whenever Gloo asks the store.
+class BreaksPipes final : public Store {
+ public:
+  explicit BreaksPipes(std::shared_ptr<Store> store) : store_(std::move(store)) {}
+  void set(const std::string& key, std::string_view value) override {
+    CHECK(write_to_nobody() == EPIPE);
+    store_->set(key, value);
+  }
+  std::optional<std::string> get(const std::string& key) override {
+    CHECK(write_to_nobody() == EPIPE);
+    return store_->get(key);
+  }
+  std::string where() const override { return store_->where(); }
+
+ private:
+  std::shared_ptr<Store> store_;
+};
+int threads_without_sigpipe() {
+  int n = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream status(task.path() / "status");
+    for (std::string line; std::getline(status, line);)
+      if (line.rfind("SigBlk:", 0) == 0) n += int(std::stoull(line.substr(7), nullptr, 16) >> (SIGPIPE - 1) & 1);
+  }
+  return n;
+}
 
 }  // namespace
 
@@ -164,25 +197,29 @@ TEST_CASE("communicator: a process that ends takes nobody's time, one that hangs
     }
     return "no PeerError";
   };
-  const TempFolder folder;
   std::vector<std::string> said(3);
-  const auto start = std::chrono::steady_clock::now();
-  in_threads(3, [&](int rank) {  // rank 1 leaves
-    std::shared_ptr<Store> store = file_store(folder / "leaves", rank == 0);
-    const std::string session = meet(*store, rank, 3, 60s);
-    const auto comm = gloo_communicator(store, session, {.rank = rank, .world = 3, .address = "127.0.0.1", .timeout = 30s});
-    comm->barrier();
-    if (rank == 1) return;
-    std::vector<float> v(1000, 1);
-    said[std::size_t(rank)] = message([&] { comm->all_reduce_sum(v); });
-    CHECK(message([&] { comm->finish(); }) == said[std::size_t(rank)]);  // it stays failed
-  });
-  CHECK(std::chrono::steady_clock::now() - start < 20s);
-  for (const int r : {0, 2}) {
-    CAPTURE(said[std::size_t(r)]);
-    CHECK(said[std::size_t(r)].find(str("rank ", r, " of 3: all_reduce_sum of 4000 bytes failed after")) == 0);
-    CHECK(said[std::size_t(r)].find("s: rank 1 hangs or is gone (") != std::string::npos);
+  // Rank 1 leaves before the others' sum, or when rank 2 waits in it for rank 0, which alone hears from rank 1.
+  for (const auto leaves_after : {0ms, 100ms}) {
+    const TempFolder folder;
+    const auto start = std::chrono::steady_clock::now();
+    in_threads(3, [&](int rank) {
+      std::shared_ptr<Store> store = file_store(folder / "leaves", rank == 0);
+      const std::string session = meet(*store, rank, 3, 60s);
+      const auto comm = gloo_communicator(store, session, {.rank = rank, .world = 3, .address = "127.0.0.1", .timeout = 30s});
+      comm->barrier();
+      if (rank == 1) return std::this_thread::sleep_for(leaves_after);
+      std::vector<float> v(1000, 1);
+      said[std::size_t(rank)] = message([&] { comm->all_reduce_sum(v); });
+      CHECK(message([&] { comm->finish(); }) == said[std::size_t(rank)]);  // it stays failed
+    });
+    CHECK(std::chrono::steady_clock::now() - start < 20s);
+    for (const int r : {0, 2}) {
+      CAPTURE(said[std::size_t(r)]);
+      CHECK(said[std::size_t(r)].find(str("rank ", r, " of 3: all_reduce_sum of 4000 bytes failed after")) == 0);
+      CHECK(said[std::size_t(r)].find("s: rank 1 hangs or is gone (") != std::string::npos);
+    }
   }
+  const TempFolder folder;
   std::atomic<int> ended{0};
   in_threads(3, [&](int rank) {  // rank 2 does something else until the others have given up
     std::shared_ptr<Store> store = file_store(folder / "hangs", rank == 0);
@@ -202,4 +239,19 @@ TEST_CASE("communicator: a process that ends takes nobody's time, one that hangs
     CHECK(said[std::size_t(r)].find(str("rank ", r, " of 3: barrier ")) == 0);
     CHECK(said[std::size_t(r)].find("s: rank 2 hangs or is gone (") != std::string::npos);
   }
+}
+
+TEST_CASE("communicator: a write to a process that is gone does not end this one") {
+  on_ranks(2, [&](Communicator& comm) {
+    comm.barrier();
+    CHECK(threads_without_sigpipe() >= 2);  // Gloo's own, one a rank; and whoever is in the barrier
+    comm.barrier();
+  });
+  const TempFolder folder;
+  in_threads(2, [&](int rank) {
+    std::shared_ptr<Store> store = file_store(folder / "meeting", rank == 0);
+    const std::string session = meet(*store, rank, 2, 60s);
+    const auto breaks_pipes = std::make_shared<BreaksPipes>(store);
+    gloo_communicator(breaks_pipes, session, {.rank = rank, .world = 2, .address = "127.0.0.1", .timeout = 30s})->barrier();
+  });
 }
