@@ -198,8 +198,8 @@ TEST_CASE("communicator: a process that ends takes nobody's time, one that hangs
     return "no PeerError";
   };
   std::vector<std::string> said(3);
-  // Rank 1 leaves before the others' sum, or when rank 2 waits in it for rank 0, which alone hears from rank 1.
-  for (const auto leaves_after : {0ms, 100ms}) {
+  // Rank 1 leaves at once, or when rank 2 waits for rank 0's share already, which rank 0 will not begin to send.
+  for (const auto pause : {0ms, 100ms}) {
     const TempFolder folder;
     const auto start = std::chrono::steady_clock::now();
     in_threads(3, [&](int rank) {
@@ -207,7 +207,8 @@ TEST_CASE("communicator: a process that ends takes nobody's time, one that hangs
       const std::string session = meet(*store, rank, 3, 60s);
       const auto comm = gloo_communicator(store, session, {.rank = rank, .world = 3, .address = "127.0.0.1", .timeout = 30s});
       comm->barrier();
-      if (rank == 1) return std::this_thread::sleep_for(leaves_after);
+      if (rank == 1) return std::this_thread::sleep_for(pause);
+      if (rank == 0) std::this_thread::sleep_for(2 * pause);
       std::vector<float> v(1000, 1);
       said[std::size_t(rank)] = message([&] { comm->all_reduce_sum(v); });
       CHECK(message([&] { comm->finish(); }) == said[std::size_t(rank)]);  // it stays failed
