@@ -9,6 +9,7 @@
 #include "apps/commands.h"
 #include "apps/common/command_line.h"
 #include "apps/common/device.h"
+#include "apps/common/joint_requests.h"
 #include "apps/common/metrics_log.h"
 #include "apps/common/options.h"
 #include "apps/common/progress.h"
@@ -92,9 +93,11 @@ class Run {
 
   int loop() {
     StopSignals signals;
+    JointRequests requests(signals, *group_.host);
     const double start = seconds();
     double last = start;
     while (!trainer_.done()) {
+      requests.ask();
       const StepResult r = trainer_.step();
       const std::int64_t done = r.step + 1;
       const double now = seconds();
@@ -106,7 +109,7 @@ class Run {
           {"contrastive", r.contrastive}, {"learning_rate", r.learning_rate}, {"grad_norm", r.grad_norm},
           {"images_per_second", double(r.images) / (now - last)}, {"wait_share", r.waited_seconds / (now - last)},
           {"wall_seconds", now - start}};
-      const Requests asked = everybodys({signals.stop_requested(), signals.take_save_request()});
+      const Requests asked = requests.answer();
       const bool stop = asked.stop, last_step = trainer_.done();
       bool best = false;
       if (trainer_.has_validation() && (last_step || due(done, config_.trainer.eval_every))) best = validate(r.epoch + 1, row);
@@ -123,16 +126,6 @@ class Run {
   }
 
  private:
-  struct Requests {
-    bool stop = false, save = false;
-  };
-  // What any of the processes was asked to do, all of them do after the same step.
-  Requests everybodys(const Requests& mine) const {
-    std::vector<float> asked{float(mine.stop), float(mine.save)};
-    group_.host->all_reduce_sum(asked);
-    return {asked[0] > 0, asked[1] > 0};
-  }
-
   bool due(std::int64_t done, std::int64_t every) const { return done % (every > 0 ? every : trainer_.steps_per_epoch()) == 0; }
 
   bool validate(std::int64_t epoch, std::map<std::string, double>& row) {

@@ -60,19 +60,22 @@ void supcon(benchmark::State& state) {
   const std::int64_t n = state.range(0);
   const std::vector<float> f(std::size_t(n * kFeatures), 1 / std::sqrt(float(kFeatures))), y = halves(n), one{1};
   std::vector<float> loss(1), stats(std::size_t(3 * n)), df(f.size());
-  const kernels::SupConFwd fwd{.f = f, .labels = y, .loss = loss, .stats = stats, .form = form, .N = n, .D = kFeatures};
+  const kernels::SupConFwd fwd{.f = f, .labels = y, .stats = stats, .form = form, .N = n, .D = kFeatures};
+  const kernels::SupConMean mean{.stats = stats, .loss = loss, .N = n};
   const kernels::SupConBwd bwd{
       .dloss = one, .f = f, .labels = y, .stats = stats, .df = df, .form = form, .N = n, .D = kFeatures};
   kernels::cpu::supcon_fwd(fwd);
+  kernels::cpu::supcon_mean(mean);
   const double others = double(n - 1), positives = double(n / 2 - 1);
   verify("the loss", double(loss[0]),
          form == kernels::SupConForm::log_outside ? -std::log(positives / others) : std::log(others), 1e-5);
   for (auto _ : state) {
     kernels::cpu::supcon_fwd(fwd);
+    kernels::cpu::supcon_mean(mean);
     kernels::cpu::supcon_bwd(bwd);
   }
-  const Cost a = kernels::supcon_fwd_cost(n, kFeatures), b = kernels::supcon_bwd_cost(n, kFeatures);
-  report(state, {a.bytes_read + b.bytes_read, a.bytes_written + b.bytes_written, a.flops + b.flops});
+  const Cost a = kernels::supcon_fwd_cost(n, kFeatures), b = kernels::supcon_bwd_cost(n, kFeatures), c = kernels::supcon_mean_cost(n);
+  report(state, {a.bytes_read + b.bytes_read + c.bytes_read, a.bytes_written + b.bytes_written + c.bytes_written, a.flops + b.flops + c.flops});
 }
 
 BENCHMARK(bce)->Apply(batches);

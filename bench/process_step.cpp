@@ -6,13 +6,14 @@
 //
 // --batch is the global one, in pairs. The step is Trainer::step() of apps/common/trainer.cpp without its loader: the same
 // images every time; forward of the own share, gathers of logits, projections and labels, the loss of the global batch,
-// backward with the sums of gradient buckets in the background, the optimiser, and the question whether anybody was asked
-// to stop. Prints medians of rank 0, in ms:
+// backward with the sums of gradient buckets in the background, and the optimiser. The question whether anybody was asked to
+// stop goes around meanwhile. Prints medians of rank 0, in ms:
 //
 //   forward, gather, loss   as above
 //   backward   until the last gradient is there; on a GPU, which computes behind the host's back, `wait` holds that too
 //   wait       for what is left of the sums then: what overlap did not hide
-//   optimiser, ask
+//   optimiser
+//   ask        for what is left of the question then
 //   step       all of it
 //
 // and each bucket's size with the moment, from the beginning of backward, at which its sum begins. One process alone has no
@@ -100,6 +101,8 @@ void measure(Context& ctx, const ProcessGroup& group, const Options& o) {
   const auto step = [&] {
     double mark = now();
     const double start = mark;
+    std::vector<float> asked{0, 0};
+    group.host->begin_all_reduce_sum(asked);
     const auto piece = [&](const char* name) {
       const double t = now();
       times[name].push_back(t - mark);
@@ -112,7 +115,7 @@ void measure(Context& ctx, const ProcessGroup& group, const Options& o) {
     const Tensor logit = gathered(out.logit), projection = gathered(out.projection), all_labels = gathered(labels);
     ctx.synchronize();
     piece("gather");
-    PairedLoss loss = paired_loss({}, logit, projection, all_labels);
+    PairedLoss loss = paired_loss({}, logit, projection, all_labels, group.world() == 1 ? fn::AnchorShares{} : fn::AnchorShares{group.device.get(), first});
     loss_value = loss.total.item();
     piece("loss");
     backward_began = mark;
@@ -125,8 +128,7 @@ void measure(Context& ctx, const ProcessGroup& group, const Options& o) {
     optimizer.step(1e-4);
     ctx.synchronize();
     piece("optimiser");
-    std::vector<float> asked{0, 0};
-    group.host->all_reduce_sum(asked);
+    group.host->finish();
     piece("ask");
     times["step"].push_back(mark - start);
   };

@@ -87,7 +87,7 @@ bench::StepTime predict(const Measured& m, const Json& one, const Json& step) {
   const double batch = step.at("batch");
   bench::Communication c;
   c.sum = [&](double bytes) { return sum(bytes); };
-  c.gathers = 2 * gather(4 * batch) + gather(4 * 128 * batch);
+  c.gathers = 2 * gather(4 * batch) + gather(4 * 3 * batch) + gather(4 * 128 * batch);
   c.ask = sum(8);
   c.interference = n * threads(step) >= cores ? 1 : 0;
   return bench::step_time(p, c);

@@ -1,10 +1,10 @@
 // bench/scaling_model.h — the time of a training step of n processes, from the pieces of one process's step and the times
 // of collective operations.
 //
-//   step = forward + gathers + loss + max(end of backward, end of the last sum) + optimiser + the question to all
+//   step = forward + gathers + loss + max(end of backward, end of the last sum) + optimiser
 //
 // Sums of gradient buckets run one after the other beside backward: sum i begins when bucket i is ready and sum i - 1 has
-// ended. While a sum runs, backward loses the share `interference` of its speed: the processors that move and add the bytes.
+// ended. The question whether anybody was asked to stop goes around beside all of it. While a sum runs, backward loses the share `interference` of its speed: the processors that move and add the bytes.
 // Everything is in seconds and bytes.
 #pragma once
 #include <algorithm>
@@ -37,7 +37,7 @@ struct StepTime {
   double step = 0;
   double backward_end = 0, sums_end = 0;  // from the beginning of backward
   double sums = 0;                        // of all buckets, if nothing else ran
-  double messages = 0;                    // gathers and the question
+  double gathers = 0;
   double exposed = 0;                     // how much longer backward and sums take together than backward alone
 };
 
@@ -58,8 +58,8 @@ inline StepTime step_time(const StepPieces& p, const Communication& c) {
   r.backward_end = end ? *end : now + (p.backward - computed);
   const double both = std::max(r.backward_end, r.sums_end);
   r.exposed = both - p.backward;
-  r.messages = c.gathers + c.ask;
-  r.step = p.forward + p.loss + both + p.optimiser + r.messages;
+  r.gathers = c.gathers;
+  r.step = std::max(p.forward + c.gathers + p.loss + both + p.optimiser, c.ask);
   return r;
 }
 

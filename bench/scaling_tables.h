@@ -51,9 +51,9 @@ inline constexpr double kOptimiser = 0.26e-3;
 inline constexpr std::array<double, 4> kBlocks = {2.796, 1.526, 3.315, 1.155}, kBefore = {0.081, 0.144, 0.082, 0.074};
 inline constexpr double kHead = 0.006;
 
-// Every process computes the contrastive loss of the global batch.
-constexpr double loss_seconds(std::int64_t global_batch, std::int64_t width) {
-  return (kernels::supcon_fwd_cost(global_batch, width).flops + kernels::supcon_bwd_cost(global_batch, width).flops) / (kFp64Share * kH200Fp64);
+// Every process computes its own rows' part of the contrastive loss of the global batch.
+constexpr double loss_seconds(std::int64_t global_batch, std::int64_t own, std::int64_t width) {
+  return (kernels::supcon_fwd_cost(global_batch, width, own).flops + kernels::supcon_bwd_cost(global_batch, width, own).flops) / (kFp64Share * kH200Fp64);
 }
 
 // How much of backward has to be done before the gradient of this parameter is final.
@@ -92,13 +92,13 @@ enum class Links { nvlink_infiniband, pcie };
 
 // A step of n GPUs with `local` images each.
 inline StepTime gpu_step(Links links, int n, double local, const std::vector<Bucket>& shares, std::int64_t projection = 128) {
-  StepPieces p{forward_seconds(local), loss_seconds(std::int64_t(local * n), projection), backward_seconds(local), kOptimiser, {}};
+  StepPieces p{forward_seconds(local), loss_seconds(std::int64_t(local * n), std::int64_t(local), projection), backward_seconds(local), kOptimiser, {}};
   Communication c;
   if (n > 1) {
     const Ring ring{kRingStep, links == Links::pcie ? pcie_bus_bandwidth(n) : n > kNode ? std::min(kNvlink, kInfiniband) : kNvlink};
     for (const Bucket& b : shares) p.buckets.push_back({b.bytes, b.ready * p.backward});
     c.sum = [=](double bytes) { return collective_seconds(ring, Collective::all_reduce, n, bytes); };
-    for (const double floats : {1.0, double(projection), 1.0})  // logits, projections, labels
+    for (const double floats : {1.0, double(projection), 1.0, 3.0})  // logits, projections, labels, what SupCon found of each row
       c.gathers += collective_seconds(ring, Collective::all_gather, n, 4 * floats * local * n);
     c.ask = ring_steps(Collective::all_reduce, n) * kHostStep;
     c.interference = kInterference;
@@ -130,13 +130,13 @@ inline std::string bucket_table() {
 }
 
 inline std::string weak_table() {
-  std::string text = row({"GPUs", "links", "images a GPU", "step, ms", "sums, ms", "exposed, ms", "SupCon, ms", "gathers and question, ms", "images/s", "efficiency"}) +
+  std::string text = row({"GPUs", "links", "images a GPU", "step, ms", "sums, ms", "exposed, ms", "SupCon, ms", "gathers, ms", "images/s", "efficiency"}) +
                      "|---|---|---|---|---|---|---|---|---|---|\n";
   const auto shares = bucket_shares(table_model(), {.bytes = 20'000'000});
   const auto line = [&](Links links, int n, double local) {
     const StepTime one = gpu_step(links, 1, local, shares), t = gpu_step(links, n, local, shares);
     text += row({std::to_string(n), n == 1 ? "" : links == Links::pcie ? "PCIe 5" : n > kNode ? "NVLink, InfiniBand" : "NVLink", number(local, 0), number(1e3 * t.step, 2),
-                 number(1e3 * t.sums, 2), number(1e3 * t.exposed, 2), number(1e3 * loss_seconds(std::int64_t(local * n), 128), 2), number(1e3 * t.messages, 2), number(n * local / t.step, 0),
+                 number(1e3 * t.sums, 2), number(1e3 * t.exposed, 2), number(1e3 * loss_seconds(std::int64_t(local * n), std::int64_t(local), 128), 2), number(1e3 * t.gathers, 2), number(n * local / t.step, 0),
                  number(weak_efficiency(one.step, t.step), 3)});
   };
   for (const int n : {1, 2, 4, 8, 16, 32, 64}) line(Links::nvlink_infiniband, n, 256);

@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "engine/tensor.h"
+#include "layers/functional/losses.h"
 
 namespace bonafide {
 
@@ -23,7 +23,10 @@ struct PairedLoss {
   Tensor total, classification, contrastive;  // scalars; contrastive is empty when it is off
 };
 
-// logit, labels: [N]; labels are soft after CutMix. projection: [N, D] unit rows, or empty when contrastive is off.
-PairedLoss paired_loss(const PairedLossConfig&, const Tensor& logit, const Tensor& projection, const Tensor& labels);
+// logit, labels: [N]; labels are soft after CutMix. projection: [N, D] unit rows, or empty when contrastive is off. Where
+// several processes call this with the same rows, `shares` are those that each has made: it computes the contrastive loss of
+// these and asks the others for theirs.
+PairedLoss paired_loss(const PairedLossConfig&, const Tensor& logit, const Tensor& projection, const Tensor& labels,
+                       const fn::AnchorShares& shares = {});
 
 }  // namespace bonafide

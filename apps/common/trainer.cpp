@@ -229,7 +229,8 @@ Tensor Trainer::labels_and_input(const Input& in, Tensor& x, DType compute) cons
   return mix.on ? fn::cutmix_labels(in.labels, in.partner, mix.keep) : in.labels;
 }
 
-// The loss of the global batch: every process computes all of it, from everybody's logits and projections.
+// The loss of the global batch, from everybody's logits and projections. Every process knows all of it; each computes the
+// contrastive loss of its own rows.
 PairedLoss Trainer::forward(const Input& in, const ForwardState& state, Tensor& x) const {
   if (group_.world() == 1) {
     const Tensor labels = labels_and_input(in, x, model_->compute());
@@ -245,7 +246,8 @@ PairedLoss Trainer::forward(const Input& in, const ForwardState& state, Tensor& 
   const auto& plan = in.batch.plan;
   const auto first = shares(std::int64_t(plan.samples.size()), plan.group, group_.world());
   const auto gathered = [&](const Tensor& t) { return fn::all_gather_rows(*group_.device, t, first); };
-  return paired_loss(loss_, gathered(out.logit), loss_.contrastive ? gathered(out.projection) : Tensor(), gathered(labels));
+  return paired_loss(loss_, gathered(out.logit), loss_.contrastive ? gathered(out.projection) : Tensor(), gathered(labels),
+                     {group_.device.get(), first});
 }
 
 // What was first not finite, of whichever process found it first.

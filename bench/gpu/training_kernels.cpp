@@ -83,7 +83,7 @@ void losses(Measure& m, std::int64_t n) {
   for (std::size_t i = 0; i < half.size(); ++i) half[i] = float(i % 2);
   const Tensor z = random_tensor(ctx, {n}, DType::f32), y = Tensor::from_host(ctx, {n}, half), loss = Tensor::full(ctx, {1}, 1),
                dz = Tensor::empty(ctx, {n}), x = random_tensor(ctx, {n, kDim}, DType::f32), f = Tensor::empty(ctx, {n, kDim}),
-               df = Tensor::empty(ctx, {n, kDim}), norm = Tensor::empty(ctx, {n}), stats = Tensor::empty(ctx, {3, n}),
+               df = Tensor::empty(ctx, {n, kDim}), norm = Tensor::empty(ctx, {n}), stats = Tensor::empty(ctx, {n, 3}),
                wide = random_tensor(ctx, {n, kHidden}, DType::f32), out = Tensor::empty(ctx, {n, kHidden});
   m({.name = "bce_fwd", .shape = shape, .cost = kernels::bce_fwd_cost(n)},
     [&] { kernels::bce_fwd(t, {.z = z.cspan(), .y = y.cspan(), .loss = loss.span()}); });
@@ -99,8 +99,10 @@ void losses(Measure& m, std::int64_t n) {
     kernels::l2_normalize_bwd(t, {.dy = f.cspan(), .x = x.cspan(), .norm = norm.cspan(), .dx = df.span(), .N = n, .D = kDim});
   });
   m({.name = "supcon_fwd", .shape = shape, .cost = kernels::supcon_fwd_cost(n, kDim)}, [&] {
-    kernels::supcon_fwd(t, {.f = f.cspan(), .labels = y.cspan(), .loss = loss.span(), .stats = stats.span(), .N = n, .D = kDim});
+    kernels::supcon_fwd(t, {.f = f.cspan(), .labels = y.cspan(), .stats = stats.span(), .N = n, .D = kDim});
   });
+  m({.name = "supcon_mean", .shape = shape, .cost = kernels::supcon_mean_cost(n)},
+    [&] { kernels::supcon_mean(t, {.stats = stats.cspan(), .loss = loss.span(), .N = n}); });
   m({.name = "supcon_bwd", .shape = shape, .cost = kernels::supcon_bwd_cost(n, kDim)}, [&] {
     kernels::supcon_bwd(t, {.dloss = loss.cspan(), .f = f.cspan(), .labels = y.cspan(), .stats = stats.cspan(), .df = df.span(), .N = n, .D = kDim});
   });

@@ -3,4 +3,5 @@
 #include "kernels/simt/launch.h"
 
 BF_CUDA_PASS_PLAIN(supcon_fwd, SupConFwd);
+BF_CUDA_PASS_PLAIN(supcon_mean, SupConMean);
 BF_CUDA_PASS_PLAIN(supcon_bwd, SupConBwd);

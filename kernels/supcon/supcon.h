@@ -22,6 +22,9 @@
 //
 // Sums are f64 in an order that N and D fix, exponentials are taken relative to the row's maximum: finite for every
 // finite s. Deterministic: one work item per anchor. Backward recomputes s instead of keeping an N x N matrix.
+//
+// Anchors can be shared out: fwd makes `stats` of the anchors [begin, end) alone, bwd the gradient of those rows, each with
+// the bits it has when one call does all. The loss and bwd need everybody's stats.
 #pragma once
 #include "engine/base.h"
 #include "kernels/backends.h"
@@ -30,36 +33,49 @@ namespace bonafide::kernels {
 
 enum class SupConForm : std::uint8_t { log_outside, l_out, soft };
 
+inline constexpr std::int64_t kToTheLast = -1;  // end == N
+
 struct SupConFwd {
   Span<const float> f, labels;
-  Span<float> loss;
-  Span<float> stats;  // [3, N], saved for backward: log sum_a e^s; log sum_P e^s or the weight sum; L_i
+  Span<float> stats;  // [end - begin, 3], of each anchor: log sum_a e^s; log sum_P e^s or the weight sum; L_i
   SupConForm form = SupConForm::log_outside;
   std::int64_t N = 0, D = 0;
   float temperature = 0.141f;
+  std::int64_t begin = 0, end = kToTheLast;
+  BF_HD std::int64_t anchors() const { return (end == kToTheLast ? N : end) - begin; }
+};
+struct SupConMean {
+  Span<const float> stats;  // [N, 3]
+  Span<float> loss;
+  std::int64_t N = 0;
 };
 struct SupConBwd {
-  Span<const float> dloss, f, labels, stats;
-  Span<float> df;
+  Span<const float> dloss, f, labels, stats;  // stats [N, 3]
+  Span<float> df;  // [N, D]; rows of other anchors than [begin, end): written as zero, added nothing to
   GradMode df_mode = GradMode::write;
   SupConForm form = SupConForm::log_outside;
   std::int64_t N = 0, D = 0;
   float temperature = 0.141f;
+  std::int64_t begin = 0, end = kToTheLast;
+  BF_HD std::int64_t anchors() const { return (end == kToTheLast ? N : end) - begin; }
 };
 
-constexpr Cost supcon_fwd_cost(std::int64_t N, std::int64_t D) {
-  const double n = double(N), d = double(D);
-  return {4 * n * (d + 1), 4 * (3 * n + 1), n * n * (2 * d + 50)};
+constexpr Cost supcon_fwd_cost(std::int64_t N, std::int64_t D, std::int64_t anchors = kToTheLast) {
+  const double n = double(N), d = double(D), a = anchors == kToTheLast ? n : double(anchors);
+  return {4 * n * (d + 1), 4 * 3 * a, a * n * (2 * d + 50)};
 }
-constexpr Cost supcon_bwd_cost(std::int64_t N, std::int64_t D) {
-  const double n = double(N), d = double(D);
-  return {4 * n * (d + 3), 4 * n * d, n * n * (4 * d + 100)};
+constexpr Cost supcon_bwd_cost(std::int64_t N, std::int64_t D, std::int64_t anchors = kToTheLast) {
+  const double n = double(N), d = double(D), a = anchors == kToTheLast ? n : double(anchors);
+  return {4 * n * (d + 4), 4 * n * d, a * n * (4 * d + 100)};
 }
+constexpr Cost supcon_mean_cost(std::int64_t N) { return {4.0 * 3 * double(N), 4, double(N)}; }
 
 void check(const SupConFwd&);  // throws; called by every backend
+void check(const SupConMean&);
 void check(const SupConBwd&);
 
 BF_PASS_PLAIN(supcon_fwd, SupConFwd);
+BF_PASS_PLAIN(supcon_mean, SupConMean);
 BF_PASS_PLAIN(supcon_bwd, SupConBwd);
 
 }  // namespace bonafide::kernels

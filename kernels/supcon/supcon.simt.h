@@ -10,7 +10,11 @@ namespace bonafide::kernels {
 
 template <class F>
 void for_each_array(const SupConFwd& a, F&& f) {
-  f("f", a.f), f("labels", a.labels), f("loss", a.loss), f("stats", a.stats);
+  f("f", a.f), f("labels", a.labels), f("stats", a.stats);
+}
+template <class F>
+void for_each_array(const SupConMean& a, F&& f) {
+  f("stats", a.stats), f("loss", a.loss);
 }
 template <class F>
 void for_each_array(const SupConBwd& a, F&& f) {
@@ -61,10 +65,10 @@ struct SupConRowsKernel {
   static constexpr const char* kName = "supcon_rows";
   static constexpr int kMaxThreads = kSupConTile, kMinBlocks = 2;  // unsaid, ptxas spills for a fourth block on sm_100
   struct Scratch;
-  static LaunchShape shape(const SupConFwd& a) { return {.grid = {a.N}, .block = {kMaxThreads}}; }
+  static LaunchShape shape(const SupConFwd& a) { return {.grid = {a.anchors()}, .block = {kMaxThreads}}; }
   template <Block B>
   BF_DEVICE static void run(B& block, const SupConFwd& a) {
-    const std::int64_t i = block.bx();
+    const std::int64_t row = block.bx(), i = a.begin + row;
     const bool log_outside = a.form == SupConForm::log_outside;
     const double label = block.load(a.labels, i);
     LogSum all, positive;
@@ -82,9 +86,9 @@ struct SupConRowsKernel {
     weights = block_sum<Scratch>(block, weights), weighted = block_sum<Scratch>(block, weighted);
     if (block.tx() == 0) {
       const double mass = log_outside ? positive.value() : weighted / weights;
-      block.store(a.stats, i, float(all.value()));
-      block.store(a.stats, a.N + i, float(log_outside ? mass : weights));
-      block.store(a.stats, 2 * a.N + i, weights > 0 ? float(all.value() - mass) : 0.0f);
+      block.store(a.stats, 3 * row, float(all.value()));
+      block.store(a.stats, 3 * row + 1, float(log_outside ? mass : weights));
+      block.store(a.stats, 3 * row + 2, weights > 0 ? float(all.value() - mass) : 0.0f);
     }
   }
 };
@@ -93,11 +97,11 @@ struct SupConMeanKernel {
   static constexpr const char* kName = "supcon_mean";
   static constexpr int kMaxThreads = 256;
   struct Sum;
-  static LaunchShape shape(const SupConFwd&) { return {.grid = {1}, .block = {kMaxThreads}}; }
+  static LaunchShape shape(const SupConMean&) { return {.grid = {1}, .block = {kMaxThreads}}; }
   template <Block B>
-  BF_DEVICE static void run(B& block, const SupConFwd& a) {
+  BF_DEVICE static void run(B& block, const SupConMean& a) {
     double sum = 0;
-    for (std::int64_t i = block.tx(); i < a.N; i += kMaxThreads) sum += double(block.load(a.stats, 2 * a.N + i));
+    for (std::int64_t i = block.tx(); i < a.N; i += kMaxThreads) sum += double(block.load(a.stats, 3 * i + 2));
     sum = block_sum<Sum>(block, sum);
     if (block.tx() == 0) block.store(a.loss, 0, float(sum / double(a.N)));
   }
@@ -116,12 +120,13 @@ struct SupConBwdKernel {
   BF_DEVICE static void run(B& block, const SupConBwd& a) {
     const std::int64_t i = block.bx() % a.N, d = block.bx() / a.N * kSupConTile + block.tx();
     const auto slope = [&](std::int64_t row, double s, double w) {
-      return pair_slope(a.form, s, w, block.load(a.stats, row), block.load(a.stats, a.N + row));
+      return pair_slope(a.form, s, w, block.load(a.stats, 3 * row), block.load(a.stats, 3 * row + 1));
     };
     const auto slopes = block.template shared<Slopes, double, kSupConTile>();
     const double label = block.load(a.labels, i);
+    const bool asked = i >= a.begin && i < a.begin + a.anchors();  // of the whole block
     double sum = 0;
-    for (std::int64_t first = 0; first < a.N; first += kSupConTile) {
+    for (std::int64_t first = 0; first < a.N && asked; first += kSupConTile) {
       const double s = own_similarity(block, a, i, first);
       const std::int64_t j = first + block.tx();
       double g = 0;
@@ -144,7 +149,11 @@ struct SupConBwdKernel {
 template <class Launch>
 void supcon_fwd(Launch&& launch, const SupConFwd& a) {
   check(a);
-  launch(SupConRowsKernel(), a);
+  if (a.anchors() > 0) launch(SupConRowsKernel(), a);
+}
+template <class Launch>
+void supcon_mean(Launch&& launch, const SupConMean& a) {
+  check(a);
   launch(SupConMeanKernel(), a);
 }
 template <class Launch>

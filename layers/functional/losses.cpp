@@ -3,6 +3,7 @@
 
 #include "engine/autograd.h"
 #include "kernels/bce/bce.h"
+#include "layers/functional/all_gather.h"
 
 namespace bonafide::fn {
 namespace {
@@ -44,6 +45,7 @@ struct SupConNode final : Node {
   Tensor labels, stats;
   SupConForm form{};
   float temperature = 1;
+  std::int64_t begin = 0, end = 0;
   const char* name() const override { return "supcon"; }
   void backward(const Tensor& dloss) override {
     const Tensor& f = inputs[0];
@@ -57,7 +59,9 @@ struct SupConNode final : Node {
                                                .form = form,
                                                .N = f.shape()[0],
                                                .D = f.shape()[1],
-                                               .temperature = temperature});
+                                               .temperature = temperature,
+                                               .begin = begin,
+                                               .end = end});
   }
 };
 
@@ -99,21 +103,32 @@ Tensor focal(const Tensor& z, const Tensor& y, FocalForm form, double alpha, dou
   return loss;
 }
 
-Tensor supcon(const Tensor& f, const Tensor& labels, SupConForm form, float temperature) {
+Tensor supcon(const Tensor& f, const Tensor& labels, SupConForm form, float temperature, const AnchorShares& shares) {
   BF_CHECK(f.shape().rank() == 2, "supcon: expected features [N, D], got ", f.shape().str());
   const std::int64_t N = f.shape()[0], D = f.shape()[1];
-  Tensor loss = Tensor::empty(f.context(), {1}), stats = Tensor::empty(f.context(), {3, N});
+  std::int64_t begin = 0, end = N;
+  if (shares.comm) {
+    const auto rank = std::size_t(shares.comm->rank());
+    BF_CHECK(shares.first.size() == std::size_t(shares.comm->world()) + 1 && shares.first.back() == N, "supcon: ", shares.first.size(),
+             " bounds of the shares of ", shares.comm->world(), " processes in ", N, " rows");
+    begin = shares.first[rank], end = shares.first[rank + 1];
+  }
+  Tensor stats = Tensor::empty(f.context(), {end - begin, 3});
   kernels::supcon_fwd(f.context().target(), {.f = f.cspan(),
                                              .labels = labels.cspan(),
-                                             .loss = loss.span(),
                                              .stats = stats.span(),
                                              .form = form,
                                              .N = N,
                                              .D = D,
-                                             .temperature = temperature});
+                                             .temperature = temperature,
+                                             .begin = begin,
+                                             .end = end});
+  if (shares.comm) stats = all_gather_rows(*shares.comm, stats, shares.first);
+  Tensor loss = Tensor::empty(f.context(), {1});
+  kernels::supcon_mean(f.context().target(), {.stats = stats.cspan(), .loss = loss.span(), .N = N});
   if (needs_grad(f.context(), f)) {
     auto n = std::make_shared<SupConNode>();
-    n->inputs = {f}, n->labels = labels, n->stats = stats, n->form = form, n->temperature = temperature;
+    n->inputs = {f}, n->labels = labels, n->stats = stats, n->form = form, n->temperature = temperature, n->begin = begin, n->end = end;
     loss.set_node(std::move(n));
   }
   return loss;

@@ -2,6 +2,7 @@
 #pragma once
 #include <string_view>
 
+#include "engine/communicator.h"
 #include "engine/tensor.h"
 #include "kernels/focal/focal.h"
 #include "kernels/supcon/supcon.h"
@@ -21,6 +22,13 @@ Tensor focal(const Tensor& z, const Tensor& y, FocalForm form, double alpha, dou
 
 // Features f [N, D] f32 of unit length (fn::l2_normalize), labels [N] f32: mixed labels may be passed as they are, the
 // hard forms take their integer part. kernels/supcon/supcon.h.
-Tensor supcon(const Tensor& f, const Tensor& labels, SupConForm form, float temperature);
+//
+// With `shares` every process computes the anchors of its own rows and gathers what the others found: the loss has the same
+// bits as without, and so has the gradient of the own rows; that of others' rows is zero, because their owners have it.
+struct AnchorShares {
+  Communicator* comm = nullptr;      // nullptr: this process computes all anchors
+  std::vector<std::int64_t> first{};  // rank r has rows [first[r], first[r + 1])
+};
+Tensor supcon(const Tensor& f, const Tensor& labels, SupConForm form, float temperature, const AnchorShares& shares = {});
 
 }  // namespace bonafide::fn

@@ -249,3 +249,38 @@ TEST_CASE("all_gather_rows: rows of every rank in order, and the gradient of the
   expect_throw("3 bounds of the shares of 1 processes", [&] { fn::all_gather_rows(*comm, x, {0, 3, 3}); });
   expect_throw("[3, 2] f32 for 4 rows", [&] { fn::all_gather_rows(*comm, x, {0, 4}); });
 }
+
+TEST_CASE("supcon: with the anchors shared out, the loss and the own rows' gradient have the bits of one process's") {
+  constexpr std::int64_t kWide = 6;
+  for (const auto form : {fn::SupConForm::log_outside, fn::SupConForm::soft})
+    on_ranks(3, [&](Communicator& comm) {
+      Context ctx;
+      const std::vector<std::int64_t> first{0, 7, 7, 12};  // rank 1 has nothing
+      const auto r = std::size_t(comm.rank());
+      const std::int64_t rows = first.back(), mine = first[r + 1] - first[r];
+      const auto values = Buffer<float>::random(rows * kWide, 5, 0.3f);
+      std::vector<float> labels;
+      for (std::int64_t i = 0; i < rows; ++i) labels.push_back(form == fn::SupConForm::soft && i == 3 ? 0.3f : float(i % 2));
+      const Tensor y = Tensor::from_host(ctx, {rows}, labels);
+      Tensor whole = Tensor::from_host(ctx, {rows, kWide}, std::span(values.cspan().ptr, std::size_t(rows * kWide)));
+      whole.require_grad();
+      Tensor expected = fn::supcon(whole, y, form, 0.5f);
+      expected.backward();
+      Tensor x = Tensor::from_host(ctx, {mine, kWide}, std::span(values.cspan().ptr + first[r] * kWide, std::size_t(mine * kWide)));
+      x.require_grad();
+      Tensor loss = fn::supcon(fn::all_gather_rows(comm, x, first), y, form, 0.5f, {&comm, first});
+      BF_CHECK(loss.item() == expected.item(), loss.item(), " instead of ", expected.item());
+      loss.backward();
+      if (mine == 0) return;
+      const auto dx = x.grad().to_host(), all = whole.grad().to_host();
+      BF_CHECK(std::equal(dx.begin(), dx.end(), all.begin() + first[r] * kWide), "rank ", r, ": another gradient");
+    });
+  Context ctx;
+  const auto comm = single_process();
+  expect_throw("3 bounds of the shares of 1 processes in 2 rows", [&] {
+    fn::supcon(Tensor::zeros(ctx, {2, 3}), Tensor::zeros(ctx, {2}), fn::SupConForm::l_out, 1, {comm.get(), {0, 1, 2}});
+  });
+  expect_throw("2 bounds of the shares of 1 processes in 2 rows", [&] {
+    fn::supcon(Tensor::zeros(ctx, {2, 3}), Tensor::zeros(ctx, {2}), fn::SupConForm::l_out, 1, {comm.get(), {0, 1}});
+  });
+}

@@ -1,6 +1,7 @@
 // tests/host/test_store.cpp — processes find each other, by TCP and in a folder, and never a run of before.
 #include "engine/comm/store.h"
 
+#include <atomic>
 #include <fstream>
 #include <set>
 #include <thread>
@@ -92,11 +93,13 @@ TEST_CASE("meeting: all leave with the same name, another one each time") {
     std::set<std::string> names;
     for (int round = 0; round < 3; ++round) {  // in a folder, the rounds after the first find what was left there
       std::vector<std::string> name(4);
+      std::atomic<int> met{0};
       in_threads(4, [&](int rank) {
         if (rank == round) std::this_thread::sleep_for(30ms);
         const auto store = rank == 0 ? make(0) : make(rank);
         name[std::size_t(rank)] = meet(*store, rank, 4, 30s);
-        while (std::count(name.begin(), name.end(), "") > 0) std::this_thread::sleep_for(1ms);
+        ++met;
+        while (met < 4) std::this_thread::sleep_for(1ms);  // nobody's store goes before
       });
       CHECK(std::set<std::string>(name.begin(), name.end()).size() == 1);
       names.insert(name[0]);

@@ -29,17 +29,24 @@ struct Batch {
     }
   }
   std::pair<Buffer<float>, Buffer<float>> forward() const {
-    Buffer<float> loss(1), stats(3 * N);
+    Buffer<float> loss(1);
+    const Buffer<float> stats = rows(0, kernels::kToTheLast);
+    backend::supcon_mean({.stats = stats.cspan(), .loss = loss.span(), .N = N});
+    return {loss, stats};
+  }
+  Buffer<float> rows(std::int64_t begin, std::int64_t end) const {
+    Buffer<float> stats(3 * ((end == kernels::kToTheLast ? N : end) - begin));
     backend::supcon_fwd({.f = f.cspan(),
                          .labels = labels.cspan(),
-                         .loss = loss.span(),
                          .stats = stats.span(),
                          .form = form,
                          .N = N,
                          .D = D,
-                         .temperature = temperature});
+                         .temperature = temperature,
+                         .begin = begin,
+                         .end = end});
     stats.check_guards("stats");
-    return {loss, stats};
+    return stats;
   }
   double loss() const {
     const auto r = forward();
@@ -49,7 +56,7 @@ struct Batch {
   Buffer<float> backward(float dloss, GradMode mode, Buffer<float> df) const {
     return backward(dloss, mode, std::move(df), forward().second);
   }
-  Buffer<float> backward(float dloss, GradMode mode, Buffer<float> df, const Buffer<float>& stats) const {
+  Buffer<float> backward(float dloss, GradMode mode, Buffer<float> df, const Buffer<float>& stats, std::int64_t begin = 0, std::int64_t end = kernels::kToTheLast) const {
     const Buffer<float> d(1, dloss);
     backend::supcon_bwd({.dloss = d.cspan(),
                          .f = f.cspan(),
@@ -60,7 +67,10 @@ struct Batch {
                          .form = form,
                          .N = N,
                          .D = D,
-                         .temperature = temperature});
+                         .temperature = temperature,
+                         .begin = begin,
+                         .end = end});
+    df.check_guards("df");
     return df;
   }
 
@@ -228,6 +238,26 @@ TEST_CASE("supcon does not depend on the order of the work") {
   }
 }
 
+TEST_CASE("supcon: anchors shared out have the bits of one call for all, other rows' gradient is left alone") {
+  for_each_variant([] {
+    for (const SupConForm form : kForms)
+      for (const auto& [n, d] : {std::pair{13, 8}, {131, 300}}) {
+        const Batch b(n, d, form);
+        const Buffer<float> stats = b.forward().second;
+        const Buffer<float> all = b.backward(2, GradMode::write, Buffer<float>(n * d), stats), added = b.backward(2, GradMode::add, Buffer<float>(n * d, 8), stats);
+        for (const auto& [begin, end] : {std::pair<std::int64_t, std::int64_t>{0, 5}, {5, 5}, {5, 6}, {6, n}, {0, 0}, {n, n}}) {
+          const Buffer<float> part = b.rows(begin, end);
+          Buffer<float> expected(3 * (end - begin)), written(n * d, 0), kept(n * d, 8);
+          for (std::int64_t k = 3 * begin; k < 3 * end; ++k) expected[k - 3 * begin] = float(stats[k]);
+          for (std::int64_t k = begin * d; k < end * d; ++k) written[k] = float(all[k]), kept[k] = float(added[k]);
+          expect_bitwise("stats", part, expected);
+          expect_bitwise("df", b.backward(2, GradMode::write, Buffer<float>(n * d), stats, begin, end), written);
+          expect_bitwise("df added", b.backward(2, GradMode::add, Buffer<float>(n * d, 8), stats, begin, end), kept);
+        }
+      }
+  });
+}
+
 TEST_CASE("supcon gradient check through the normalisation, and names") {
   Context ctx(device());
   const Tensor x = random_leaf(ctx, {6, 5}, 1);
@@ -247,22 +277,30 @@ TEST_CASE("supcon explains wrong arguments") {
   Buffer<float> l(1), stats(9);
   expect_throw("f has 12 elements, expected [4, 4]", [&] {
     backend::supcon_fwd(
-        {.f = b.f.cspan(), .labels = b.labels.cspan(), .loss = l.span(), .stats = stats.span(), .N = 4, .D = 4});
+        {.f = b.f.cspan(), .labels = b.labels.cspan(), .stats = stats.span(), .N = 4, .D = 4});
   });
   expect_throw("stats has 1 elements, expected [3, 3]", [&] {
-    backend::supcon_fwd(
-        {.f = b.f.cspan(), .labels = b.labels.cspan(), .loss = l.span(), .stats = l.span(), .N = 3, .D = 4});
+    backend::supcon_fwd({.f = b.f.cspan(), .labels = b.labels.cspan(), .stats = l.span(), .N = 3, .D = 4});
   });
+  expect_throw("stats has 9 elements, expected [2, 3]", [&] {
+    backend::supcon_fwd({.f = b.f.cspan(), .labels = b.labels.cspan(), .stats = stats.span(), .N = 3, .D = 4, .begin = 1});
+  });
+  for (const auto& [begin, end] : {std::pair{-1, 2}, {2, 1}, {2, 4}})
+    expect_throw(str("anchors ", begin, " to ", end, " of 3"), [&] {
+      backend::supcon_fwd({.f = b.f.cspan(), .labels = b.labels.cspan(), .stats = stats.span(), .N = 3, .D = 4, .begin = begin, .end = end});
+    });
+  expect_throw("stats has 9 elements, expected [2, 3]", [&] { backend::supcon_mean({.stats = stats.cspan(), .loss = l.span(), .N = 2}); });
+  expect_throw("the loss has 9 elements", [&] { backend::supcon_mean({.stats = stats.cspan(), .loss = stats.span(), .N = 3}); });
   expect_throw("temperature 0", [&] {
     backend::supcon_fwd({.f = b.f.cspan(),
                          .labels = b.labels.cspan(),
-                         .loss = l.span(),
                          .stats = stats.span(),
                          .N = 3,
                          .D = 4,
                          .temperature = 0});
   });
-  expect_throw("the mean over 0 rows", [&] { backend::supcon_fwd({.loss = l.span(), .D = 4}); });
+  expect_throw("the mean over 0 rows", [&] { backend::supcon_fwd({.D = 4}); });
+  expect_throw("the mean over 0 rows", [&] { backend::supcon_mean({.loss = l.span()}); });
   Context ctx(device());
   expect_throw("expected features [N, D], got [3]",
                [&] { fn::supcon(Tensor::zeros(ctx, {3}), Tensor::zeros(ctx, {3}), SupConForm::l_out, 1); });
