@@ -1,5 +1,5 @@
-// engine/comm/gloo.cpp — see gloo.h. Sums go around a ring (fixed, so that bits repeat); those in the background are made
-// by a thread of the communicator's own, one after the other.
+// engine/comm/gloo.cpp — see gloo.h. Sums go around a ring (fixed, so that bits repeat). Everything is done by a thread of the
+// communicator's own, one operation after the other, in the order in which they were asked for.
 #include "engine/comm/gloo.h"
 
 #include <gloo/allgather.h>
@@ -56,162 +56,183 @@ void add(void* to, const void* a, const void* b, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) z[i] = T(float(x[i]) + float(y[i]));
 }
 
-class GlooCommunicator final : public Communicator {
+// The connections of one process with all others, and a thread that makes one operation after the other over them. Shared with
+// that thread, because it can outlive the communicator: where a process goes away in the middle of a message, Gloo leaves who
+// waits for its end waiting (Pair::signalException tells the operations that have not begun). Such an operation is given up,
+// its thread left alone until Gloo's time-out; over a closed connection it reads and writes nothing any more.
+class Connections {
  public:
-  GlooCommunicator(std::shared_ptr<Store> store, std::string session, const GlooSettings& s)
+  using Operation = std::function<void(const std::shared_ptr<gloo::Context>&)>;
+
+  Connections(std::shared_ptr<Store> store, std::string session, const GlooSettings& s)
       : store_(std::move(store)), session_(std::move(session)), settings_(s) {
-    attempt("connecting", 0, [&] {
-      std::shared_ptr<gloo::transport::Device> device = gloo::transport::tcp::CreateDevice(s.address.c_str());
-      auto context = std::make_shared<gloo::rendezvous::Context>(s.rank, s.world);
-      context->setTimeout(s.timeout);
-      KeysOfASession keys(*store_, session_, s.timeout);
-      context->connectFullMesh(keys, device);
-      context_ = std::move(context);
-    });
-    thread_ = std::thread([this] { work(); });
+    const Job job{"connecting", [&](const auto&) {
+                    std::shared_ptr<gloo::transport::Device> device = gloo::transport::tcp::CreateDevice(s.address.c_str());
+                    auto context = std::make_shared<gloo::rendezvous::Context>(s.rank, s.world);
+                    context->setTimeout(std::max(1ms, s.timeout / 5));  // while it connects, Gloo waits five times as long
+                    KeysOfASession keys(*store_, session_, s.timeout);
+                    context->connectFullMesh(keys, device);
+                    context->setTimeout(s.timeout);
+                    gloo::BarrierOptions all(context);
+                    gloo::barrier(all);  // some may still look for addresses: nobody leaves, and takes the store along, before
+                    context_ = std::move(context);
+                  }};
+    if (const auto failure = made(job)) std::rethrow_exception(failure);
+    // A byte from everybody that nobody sends: how this process hears that a connection has ended.
+    signs_of_life_ = context_->createUnboundBuffer(&byte_, 1);
+    const NoSigpipe no_sigpipe;
+    for (int r = 0; r < s.world; ++r)
+      if (r != s.rank) signs_of_life_->recv(r, kNobodysSlot, 0, 1);
   }
-  ~GlooCommunicator() override {
-    if (unfinished()) abort();  // an error is on its way up: nobody waits for the others' share of a sum
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
+
+  // The operation's number, for wait(). It begins when those before it have ended.
+  std::int64_t begin(std::string what, Operation f) {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) todo_.push_back({std::move(what), std::move(f)});
     changed_.notify_all();
-    thread_.join();
+    return ++begun_;
   }
-
-  int rank() const override { return settings_.rank; }
-  int world() const override { return settings_.world; }
-
-  void all_gather(Span<const float> mine, Span<float> all) override {
-    check_all_gather(mine, all);
-    if (mine.len == 0) return;
-    attempt("all_gather", mine.len * 4, [&] {
-      gloo::AllgatherOptions o(context_);
-      o.setInput(const_cast<float*>(mine.ptr), std::size_t(mine.len));
-      o.setOutput(all.ptr, std::size_t(all.len));
-      gloo::allgather(o);
-    });
+  std::int64_t begun() {
+    const std::lock_guard lock(mutex_);
+    return begun_;
   }
-  void broadcast(Span<std::uint8_t> bytes, int root) override {
-    check_broadcast(bytes, root);
-    if (bytes.len == 0) return;
-    attempt("broadcast", bytes.len, [&] {
-      gloo::BroadcastOptions o(context_);
-      o.setOutput(bytes.ptr, std::size_t(bytes.len));
-      o.setRoot(root);
-      gloo::broadcast(o);
-    });
-  }
-  void barrier() override {
-    attempt("barrier", 0, [&] {
-      gloo::BarrierOptions o(context_);
-      gloo::barrier(o);
-    });
-  }
-  void begin_all_reduce_sum(Span<float> values) override { begin<float, float>(values); }
-  void begin_all_reduce_sum(Span<bf16> values) override { begin<bf16, std::uint16_t>(values); }
-  void finish() override {
+  void wait(std::int64_t number) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return failure_ || (todo_.empty() && !busy_); });
+    while (!failure_ && ended_ < number)
+      if (!broken_at_ || !in_gloo_ || left_alone_) changed_.wait(lock);
+      else if (const auto deadline = std::max(*broken_at_, job_began_) + kCutOff; Clock::now() < deadline) changed_.wait_until(lock, deadline);
+      else give_up_current(lock);
     if (failure_) std::rethrow_exception(failure_);
   }
-  void abort() noexcept override {
+  bool idle() {
+    const std::lock_guard lock(mutex_);
+    return todo_.empty() && !in_gloo_;
+  }
+  void abort() {
     std::unique_lock lock(mutex_);
     aborted_ = true;
     todo_.clear();
-    if (!failure_) failure_ = std::make_exception_ptr(PeerError(str("rank ", rank(), " of ", world(), " has given up")));
+    if (!failure_) failure_ = std::make_exception_ptr(PeerError(str(who(), " has given up")));
     break_connections();
-    changed_.wait(lock, [&] { return !busy_; });
-  }
-
- private:
-  bool unfinished() {
-    const std::lock_guard lock(mutex_);
-    return busy_ || !todo_.empty();
-  }
-  // Ends what this process waits for. closeConnections() tells the others, but not those who wait here; a wait that takes too
-  // long does both. So: a byte that nobody sends.
-  void break_connections() noexcept {
-    const NoSigpipe no_sigpipe;
-    for (int r = 0; r < world(); ++r) try {
-        if (r == rank()) continue;
-        char byte;
-        const auto never = context_->createUnboundBuffer(&byte, 1);
-        never->recv(r, ~std::uint64_t(0), 0, 1);
-        never->waitRecv(1ms);
-      } catch (const std::exception&) {  // it was too late, or the connection was gone before
-      }
-  }
-
-  // T: what is added; Stored: a type of that size that Gloo knows.
-  template <class T, class Stored>
-  void begin(Span<T> values) {
-    check_array(values.ptr, values.len);
-    if (values.len == 0) return;
-    {
-      const std::lock_guard lock(mutex_);
-      todo_.push_back([this, values] {
-        attempt("all_reduce_sum", values.len * std::int64_t(sizeof(T)), [&] {
-          gloo::AllreduceOptions o(context_);
-          o.setAlgorithm(gloo::AllreduceOptions::Algorithm::RING);
-          o.setOutput(reinterpret_cast<Stored*>(values.ptr), std::size_t(values.len));
-          o.setReduceFunction(&add<T>);
-          gloo::allreduce(o);
-        });
-      });
-    }
+    if (!left_alone_) left_alone_ = !changed_.wait_for(lock, kCutOff, [&] { return !in_gloo_; });
     changed_.notify_all();
   }
+  // No operation begins any more. Whether the threads end now: otherwise one hangs in Gloo.
+  bool stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+      signs_of_life_->abortWaitRecv();
+    }
+    changed_.notify_all();
+    return !left_alone_;
+  }
+
   void work() {
     std::unique_lock lock(mutex_);
     for (;;) {
       changed_.wait(lock, [&] { return stop_ || !todo_.empty(); });
       if (stop_) return;
-      const auto job = std::move(todo_.front());
+      job_ = std::move(todo_.front()), job_began_ = Clock::now(), in_gloo_ = true;
       todo_.pop_front();
-      busy_ = true;
+      const Job job = job_;
+      if (broken_at_) changed_.notify_all();  // who waits looks at the clock from now on
       lock.unlock();
-      std::exception_ptr failure;
-      try {
-        job();
-      } catch (...) {
-        failure = std::current_exception();
-      }
+      const std::exception_ptr failure = made(job);
       lock.lock();
-      busy_ = false;
+      ++ended_;
       if (failure && !failure_) failure_ = failure;
       if (failure) todo_.clear();
       changed_.notify_all();
+      if (left_alone_) return;
     }
   }
+  void watch() {
+    try {
+      if (!signs_of_life_->waitRecv(24h * 365)) return;  // stop()
+    } catch (const std::exception&) {  // a process has gone, or this one has broken with them
+    }
+    const std::lock_guard lock(mutex_);
+    broken_at_ = Clock::now();
+    changed_.notify_all();
+  }
 
-  template <class F>
-  void attempt(const char* operation, std::int64_t bytes, F&& f) {
+ private:
+  struct Job {
+    std::string what;
+    Operation f;
+  };
+  // How long an operation may go on once a connection has ended. It may well end: others go when they have all they need.
+  static constexpr auto kCutOff = 4s;
+  static constexpr std::uint64_t kNobodysSlot = ~std::uint64_t(0);
+
+  std::string who() const { return str("rank ", settings_.rank, " of ", settings_.world); }
+
+  // nullptr, or what went wrong.
+  std::exception_ptr made(const Job& job) {
     const auto start = Clock::now();
     const NoSigpipe no_sigpipe;  // Gloo writes to who is gone
+    const auto left_gloo = [&] {  // false: too late
+      const std::lock_guard lock(mutex_);
+      in_gloo_ = false;
+      changed_.notify_all();
+      return !left_alone_;
+    };
     try {
-      f();
+      job.f(context_);
+      left_gloo();
+      return nullptr;
     } catch (const Error&) {
-      throw;
+      left_gloo();
+      return std::current_exception();
     } catch (const std::exception& e) {
-      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-      const bool late = Clock::now() - start >= settings_.timeout;
+      const auto seconds = Clock::now() - start;
+      if (!left_gloo()) return nullptr;
       if (context_) break_connections();  // or a neighbour that waits for this rank's share would look as if it hung
-      const std::string what = bytes ? str(operation, " of ", bytes, " bytes") : std::string(operation);
-      throw PeerError(str("rank ", rank(), " of ", world(), ": ", what, late ? " did not end within " : " failed after ", seconds, " s: ", others(what), " (", e.what(), ")"));
+      return failed(job.what, seconds, e.what());
     }
+  }
+  void give_up_current(std::unique_lock<std::mutex>& lock) {
+    left_alone_ = true;
+    const std::string what = job_.what;
+    const auto seconds = Clock::now() - job_began_;
+    lock.unlock();
+    break_connections();
+    const std::exception_ptr failure = failed(what, seconds, "a message was cut off");
+    lock.lock();
+    todo_.clear();
+    if (!failure_) failure_ = failure;
+    changed_.notify_all();
+  }
+  std::exception_ptr failed(const std::string& what, Clock::duration took, const std::string& why) {
+    const bool late = took >= settings_.timeout;
+    const double seconds = std::chrono::duration<double>(took).count();
+    return std::make_exception_ptr(PeerError(str(who(), ": ", what, late ? " did not end within " : " failed after ", seconds, " s: ", others(what), " (", why, ")")));
+  }
+
+  // Ends what this process waits for. closeConnections() tells the others, but not those who wait here; a wait that takes too
+  // long does both. So, again, a byte that nobody sends.
+  void break_connections() noexcept {
+    const NoSigpipe no_sigpipe;
+    for (int r = 0; r < settings_.world; ++r) try {
+        if (r == settings_.rank) continue;
+        char byte;
+        const auto never = context_->createUnboundBuffer(&byte, 1);
+        never->recv(r, kNobodysSlot, 0, 1);
+        never->waitRecv(1ms);
+      } catch (const std::exception&) {  // it was too late, or the connection was gone before
+      }
   }
   // Leaves word of where this process stood, and looks who else does, for a while: those that say nothing hang, or are dead.
   std::string others(const std::string& operation) {
-    std::vector<std::optional<std::string>> said(std::size_t(world()), std::nullopt);
+    std::vector<std::optional<std::string>> said(std::size_t(settings_.world), std::nullopt);
     if (aborted_) return "this rank has given up";
     const auto silent = [&] { return !std::ranges::all_of(said, [](const auto& s) { return s.has_value(); }); };
     try {
       const std::string prefix = session_ + "/stopped/";
-      store_->set(prefix + std::to_string(rank()), operation);
+      store_->set(prefix + std::to_string(settings_.rank), operation);
       for (const auto deadline = Clock::now() + 3s; silent() && Clock::now() < deadline; std::this_thread::sleep_for(20ms))
-        for (int r = 0; r < world(); ++r)
+        for (int r = 0; r < settings_.world; ++r)
           if (auto& s = said[std::size_t(r)]; !s) s = store_->get(prefix + std::to_string(r));
     } catch (const Error&) {  // rank 0 had the store
       if (!said[0]) {
@@ -220,7 +241,7 @@ class GlooCommunicator final : public Communicator {
       }
     }
     std::string ranks, elsewhere;
-    for (int r = 0; r < world(); ++r)
+    for (int r = 0; r < settings_.world; ++r)
       if (const auto& s = said[std::size_t(r)]; !s) ranks += str(ranks.empty() ? "" : ", ", r);
       else if (*s != operation) elsewhere += str(", rank ", r, " stopped at ", *s);
     return (ranks.empty() ? "all ranks stopped" : str("rank ", ranks, " hangs or is gone")) + elsewhere;
@@ -230,13 +251,90 @@ class GlooCommunicator final : public Communicator {
   std::string session_;
   GlooSettings settings_;
   std::shared_ptr<gloo::Context> context_;
+  char byte_ = 0;
+  std::unique_ptr<gloo::transport::UnboundBuffer> signs_of_life_;
+
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::function<void()>> todo_;
+  std::deque<Job> todo_;
+  Job job_;  // the current one
+  Clock::time_point job_began_;
+  std::optional<Clock::time_point> broken_at_;  // when the first connection ended
+  std::int64_t begun_ = 0, ended_ = 0;
   std::exception_ptr failure_;
-  bool busy_ = false, stop_ = false;
+  bool in_gloo_ = false, stop_ = false;
+  bool left_alone_ = false;  // the current operation hangs
   std::atomic<bool> aborted_ = false;
-  std::thread thread_;
+};
+
+class GlooCommunicator final : public Communicator {
+ public:
+  GlooCommunicator(std::shared_ptr<Store> store, std::string session, const GlooSettings& s)
+      : rank_(s.rank), world_(s.world), connections_(std::make_shared<Connections>(std::move(store), std::move(session), s)) {
+    worker_ = std::thread([c = connections_] { c->work(); });
+    watcher_ = std::thread([c = connections_] { c->watch(); });
+  }
+  ~GlooCommunicator() override {
+    if (!connections_->idle()) abort();  // an error is on its way up: nobody waits for the others' share of a sum
+    if (connections_->stop()) worker_.join();
+    else worker_.detach();
+    watcher_.join();
+  }
+
+  int rank() const override { return rank_; }
+  int world() const override { return world_; }
+
+  void all_gather(Span<const float> mine, Span<float> all) override {
+    check_all_gather(mine, all);
+    if (mine.len == 0) return;
+    make("all_gather", mine.len * 4, [mine, all](const auto& context) {
+      gloo::AllgatherOptions o(context);
+      o.setInput(const_cast<float*>(mine.ptr), std::size_t(mine.len));
+      o.setOutput(all.ptr, std::size_t(all.len));
+      gloo::allgather(o);
+    });
+  }
+  void broadcast(Span<std::uint8_t> bytes, int root) override {
+    check_broadcast(bytes, root);
+    if (bytes.len == 0) return;
+    make("broadcast", bytes.len, [bytes, root](const auto& context) {
+      gloo::BroadcastOptions o(context);
+      o.setOutput(bytes.ptr, std::size_t(bytes.len));
+      o.setRoot(root);
+      gloo::broadcast(o);
+    });
+  }
+  void barrier() override {
+    make("barrier", 0, [](const auto& context) {
+      gloo::BarrierOptions o(context);
+      gloo::barrier(o);
+    });
+  }
+  void begin_all_reduce_sum(Span<float> values) override { begin<float, float>(values); }
+  void begin_all_reduce_sum(Span<bf16> values) override { begin<bf16, std::uint16_t>(values); }
+  void finish() override { connections_->wait(connections_->begun()); }
+  void abort() noexcept override { connections_->abort(); }
+
+ private:
+  static std::string words(const char* operation, std::int64_t bytes) { return bytes ? str(operation, " of ", bytes, " bytes") : std::string(operation); }
+  void make(const char* operation, std::int64_t bytes, Connections::Operation f) { connections_->wait(connections_->begin(words(operation, bytes), std::move(f))); }
+  // T: what is added; Stored: a type of that size that Gloo knows.
+  template <class T, class Stored>
+  void begin(Span<T> values) {
+    check_array(values.ptr, values.len);
+    if (values.len == 0) return;
+    connections_->begin(words("all_reduce_sum", values.len * std::int64_t(sizeof(T))), [values](const auto& context) {
+      gloo::AllreduceOptions o(context);
+      o.setAlgorithm(gloo::AllreduceOptions::Algorithm::RING);
+      o.setOutput(reinterpret_cast<Stored*>(values.ptr), std::size_t(values.len));
+      o.setReduceFunction(&add<T>);
+      gloo::allreduce(o);
+    });
+  }
+
+  int rank_, world_;
+  std::shared_ptr<Connections> connections_;
+  std::thread worker_, watcher_;
 };
 
 }  // namespace

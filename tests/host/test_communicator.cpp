@@ -188,6 +188,36 @@ TEST_CASE("communicator: who gives up, or goes away, does not wait for what it h
   }
 }
 
+TEST_CASE("communicator: a process that goes in the middle of a message") {
+  std::vector<std::string> said(2, "nothing");
+  const auto start = std::chrono::steady_clock::now();
+  const TempFolder folder;
+  in_threads(2, [&](int rank) {
+    std::shared_ptr<Store> store = file_store(folder / "meeting", rank == 0);
+    const std::string session = meet(*store, rank, 2, 60s);
+    const auto comm = gloo_communicator(store, session, {.rank = rank, .world = 2, .address = "127.0.0.1", .timeout = 60s});
+    std::vector<std::uint8_t> bytes(200'000'000);
+    comm->barrier();
+    std::thread end;
+    if (rank == 0)
+      end = std::thread([&] {
+        std::this_thread::sleep_for(10ms);
+        comm->abort();
+      });
+    try {
+      for (int round = 0; round < 1000; ++round) comm->broadcast(bytes, 0);
+    } catch (const PeerError& e) {
+      said[std::size_t(rank)] = e.what();
+    }
+    if (rank == 0) end.join();
+  });
+  CHECK(std::chrono::steady_clock::now() - start < 30s);
+  CHECK(said[0] == "rank 0 of 2 has given up");
+  CHECK(said[1].find("rank 1 of 2: broadcast of 200000000 bytes failed after ") == 0);
+  CAPTURE(said[1]);
+  CHECK(said[1].find("s: rank 0 ") != std::string::npos);
+}
+
 TEST_CASE("communicator: a process that ends takes nobody's time, one that hangs is named") {
   const auto message = [](const std::function<void()>& f) -> std::string {
     try {
