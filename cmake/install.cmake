@@ -10,7 +10,7 @@ function(bonafide_install)
   install(TARGETS bonafide EXPORT bonafide_targets)
   install(EXPORT bonafide_targets FILE bonafide-targets.cmake NAMESPACE bonafide:: DESTINATION ${package})
   set(header_globs engine/*.h kernels/*.h layers/*.h data/*.h)
-  set(not_public "-inl[.]h$" "[.]simt[.]h$" "^engine/cuda_(check|support)[.]h$" "^engine/comm/(socket|gloo|nccl)[.]h$"
+  set(not_public "-inl[.]h$" "[.]simt[.]h$" "^engine/cuda_(check|support)[.]h$" "^engine/comm/(socket|gloo|nccl|last_words|no_sigpipe)[.]h$"
     "^data/(images|faces)/" "^kernels/(simd|simt|emulator)/" "^kernels/(alignment|bounded_cache|carver|onednn|partial_sums|thread_scratch)[.]h$"
     "^kernels/matmul/(gemm_tile|cublaslt_gemm)[.]h$" "^kernels/conv2d/(conv_piece|cudnn_conv|patches)[.]h$"
     "^kernels/convnext_mlp/(common|cuda_memory|loops|packed|plan|products)[.]h$")

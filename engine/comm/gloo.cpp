@@ -19,6 +19,7 @@
 #include <mutex>
 #include <thread>
 
+#include "engine/comm/last_words.h"
 #include "engine/comm/meeting.h"
 #include "engine/comm/no_sigpipe.h"
 
@@ -65,7 +66,7 @@ class Connections {
   using Operation = std::function<void(const std::shared_ptr<gloo::Context>&)>;
 
   Connections(std::shared_ptr<Store> store, std::string session, const GlooSettings& s)
-      : store_(std::move(store)), session_(std::move(session)), settings_(s) {
+      : store_(std::move(store)), session_(std::move(session)), settings_(s), words_(store_, session_, s.rank, s.world) {
     const Job job{"connecting", [&](const auto&) {
                     std::shared_ptr<gloo::transport::Device> device = gloo::transport::tcp::CreateDevice(s.address.c_str());
                     auto context = std::make_shared<gloo::rendezvous::Context>(s.rank, s.world);
@@ -207,7 +208,7 @@ class Connections {
   std::exception_ptr failed(const std::string& what, Clock::duration took, const std::string& why) {
     const bool late = took >= settings_.timeout;
     const double seconds = std::chrono::duration<double>(took).count();
-    return std::make_exception_ptr(PeerError(str(who(), ": ", what, late ? " did not end within " : " failed after ", seconds, " s: ", others(what), " (", why, ")")));
+    return std::make_exception_ptr(PeerError(str(who(), ": ", what, late ? " did not end within " : " failed after ", seconds, " s: ", aborted_ ? "this rank has given up" : words_.others(what), " (", why, ")")));
   }
 
   // Ends what this process waits for. closeConnections() tells the others, but not those who wait here; a wait that takes too
@@ -223,33 +224,10 @@ class Connections {
       } catch (const std::exception&) {  // it was too late, or the connection was gone before
       }
   }
-  // Leaves word of where this process stood, and looks who else does, for a while: those that say nothing hang, or are dead.
-  std::string others(const std::string& operation) {
-    std::vector<std::optional<std::string>> said(std::size_t(settings_.world), std::nullopt);
-    if (aborted_) return "this rank has given up";
-    const auto silent = [&] { return !std::ranges::all_of(said, [](const auto& s) { return s.has_value(); }); };
-    try {
-      const std::string prefix = session_ + "/stopped/";
-      store_->set(prefix + std::to_string(settings_.rank), operation);
-      for (const auto deadline = Clock::now() + 3s; silent() && Clock::now() < deadline; std::this_thread::sleep_for(20ms))
-        for (int r = 0; r < settings_.world; ++r)
-          if (auto& s = said[std::size_t(r)]; !s) s = store_->get(prefix + std::to_string(r));
-    } catch (const Error&) {  // rank 0 had the store
-      if (!said[0]) {
-        std::this_thread::sleep_for(1s);  // whoever watches over the processes is to see rank 0's end first
-        return "rank 0 is gone";
-      }
-    }
-    std::string ranks, elsewhere;
-    for (int r = 0; r < settings_.world; ++r)
-      if (const auto& s = said[std::size_t(r)]; !s) ranks += str(ranks.empty() ? "" : ", ", r);
-      else if (*s != operation) elsewhere += str(", rank ", r, " stopped at ", *s);
-    return (ranks.empty() ? "all ranks stopped" : str("rank ", ranks, " hangs or is gone")) + elsewhere;
-  }
-
   std::shared_ptr<Store> store_;
   std::string session_;
   GlooSettings settings_;
+  LastWords words_;
   std::shared_ptr<gloo::Context> context_;
   char byte_ = 0;
   std::unique_ptr<gloo::transport::UnboundBuffer> signs_of_life_;

@@ -26,8 +26,8 @@ constexpr const char* kAlgorithm = "Ring";
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(Context& ctx, Communicator& host, std::chrono::milliseconds timeout)
-      : ctx_(ctx), rank_(host.rank()), world_(host.world()), timeout_(timeout) {
+  NcclCommunicator(Context& ctx, Communicator& host, LastWords words, std::chrono::milliseconds timeout)
+      : ctx_(ctx), rank_(host.rank()), world_(host.world()), words_(std::move(words)), timeout_(timeout) {
     ::setenv("NCCL_ALGO", kAlgorithm, 0);  // a user's own choice stays
     std::vector<std::uint8_t> name(sizeof(ncclUniqueId));
     if (rank_ == 0) check(ncclGetUniqueId(reinterpret_cast<ncclUniqueId*>(name.data())), "a name for the group");
@@ -61,19 +61,16 @@ class NcclCommunicator final : public Communicator {
 
   void all_gather(Span<const float> mine, Span<float> all) override {
     check_all_gather(mine, all);
-    begin();
-    check(ncclAllGather(mine.ptr, all.ptr, std::size_t(mine.len), ncclFloat, comm_, stream()), "all_gather");
+    enqueue("all_gather", [&] { return ncclAllGather(mine.ptr, all.ptr, std::size_t(mine.len), ncclFloat, comm_, stream()); });
     finish();
   }
   void broadcast(Span<std::uint8_t> bytes, int root) override {
     check_broadcast(bytes, root);
-    begin();
-    check(ncclBroadcast(bytes.ptr, bytes.ptr, std::size_t(bytes.len), ncclUint8, root, comm_, stream()), "broadcast");
+    enqueue("broadcast", [&] { return ncclBroadcast(bytes.ptr, bytes.ptr, std::size_t(bytes.len), ncclUint8, root, comm_, stream()); });
     finish();
   }
   void barrier() override {
-    begin();
-    check(ncclAllReduce(one_, one_, 1, ncclFloat, ncclSum, comm_, stream()), "barrier");
+    enqueue("barrier", [&] { return ncclAllReduce(one_, one_, 1, ncclFloat, ncclSum, comm_, stream()); });
     finish();
     ctx_.synchronize();
     explain();
@@ -85,42 +82,58 @@ class NcclCommunicator final : public Communicator {
     cuda::record(there_, stream_);
     cuda::wait(ctx_.target().stream, there_);
     if (cuda::capturing(ctx_.target().stream)) return;  // nothing happens now that could be waited for
-    Mark m{cuda::make_event(), Clock::now() + timeout_};
-    cuda::record(m.event, stream_);
+    const cuda::Event event = cuda::make_event();
+    cuda::record(event, stream_);
     const std::lock_guard lock(mutex_);
-    marks_.push_back(m);
+    marks_.push_back({event, Clock::now() + timeout_, operation_});
     changed_.notify_all();
   }
   void abort() noexcept override {
     const std::lock_guard lock(mutex_);
-    if (failure_.empty()) failure_ = str("rank ", rank_, " of ", world_, " has given up");
-    if (!aborted_) ncclCommAbort(comm_), aborted_ = true;
+    if (failure_.empty()) failure_ = str(who(), " has given up");
+    if (!aborted_) aborted_ = true, ncclCommAbort(comm_);
+    changed_.notify_all();
   }
 
  private:
   struct Mark {
     cuda::Event event;
     Clock::time_point deadline;
+    const char* operation;
   };
 
   cudaStream_t stream() const { return static_cast<cudaStream_t>(stream_.handle); }
-  void begin() {
+  std::string who() const { return str("rank ", rank_, " of ", world_); }
+  // f() hands an operation to NCCL, which works on it when the context's stream has come so far.
+  template <class F>
+  void enqueue(const char* operation, F&& f) {
     explain();
     cuda::record(here_, ctx_.target().stream);
     cuda::wait(stream_, here_);
+    {
+      const std::lock_guard lock(mutex_);
+      operation_ = operation, in_nccl_ = true;
+    }
+    const ncclResult_t result = f();
+    {
+      const std::lock_guard lock(mutex_);
+      in_nccl_ = false;
+    }
+    explain();
+    check(result, operation);
   }
   void sum(void* p, std::int64_t n, ncclDataType_t type) {
     check_array(p, n);
     if (n == 0) return;
-    begin();
-    check(ncclAllReduce(p, p, std::size_t(n), type, ncclSum, comm_, stream()), "all_reduce_sum");
+    enqueue("all_reduce_sum", [&] { return ncclAllReduce(p, p, std::size_t(n), type, ncclSum, comm_, stream()); });
   }
   void check(ncclResult_t r, const char* what) const {
     if (r != ncclSuccess)
-      throw PeerError(str("rank ", rank_, " of ", world_, ": NCCL, ", what, ": ", ncclGetErrorString(r), ": ", ncclGetLastError(comm_)));
+      throw PeerError(str(who(), ": NCCL, ", what, ": ", ncclGetErrorString(r), ": ", ncclGetLastError(comm_)));
   }
   void explain() {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !aborted_ || !failure_.empty(); });  // its words are still being found
     if (!failure_.empty()) throw PeerError(failure_);
   }
 
@@ -130,21 +143,34 @@ class NcclCommunicator final : public Communicator {
     std::unique_lock lock(mutex_);
     while (!stop_ && !aborted_) {
       changed_.wait_for(lock, 100ms);
+      if (stop_ || aborted_) return;
       while (!marks_.empty() && cuda::reached(marks_.front().event)) {
         cuda::destroy(marks_.front().event);
         marks_.pop_front();
       }
       ncclResult_t state = ncclSuccess;
       ncclCommGetAsyncError(comm_, &state);
-      if (state != ncclSuccess) failure_ = str("rank ", rank_, " of ", world_, ": NCCL: ", ncclGetErrorString(state), ": another process hangs or is gone");
+      const std::string operation = marks_.empty() ? operation_ : marks_.front().operation;
+      if (state != ncclSuccess) take_apart(lock, operation, str("failed (", ncclGetErrorString(state), ")"));
       else if (!marks_.empty() && Clock::now() > marks_.front().deadline)
-        failure_ = str("rank ", rank_, " of ", world_, ": sums on the GPU did not end within ", double(timeout_.count()) / 1e3, " s: another process hangs or is gone");
-      if (!failure_.empty()) ncclCommAbort(comm_), aborted_ = true;
+        take_apart(lock, operation, str("did not end within ", double(timeout_.count()) / 1e3, " s"));
     }
+  }
+  void take_apart(std::unique_lock<std::mutex>& lock, const std::string& operation, const std::string& how) {
+    for (int i = 0; i < 100 && in_nccl_; ++i) changed_.wait_for(lock, 10ms);  // a call that is about to end still uses the group
+    if (aborted_) return;
+    aborted_ = true;
+    ncclCommAbort(comm_);
+    lock.unlock();
+    const std::string others = words_.others(operation);
+    lock.lock();
+    if (failure_.empty()) failure_ = str(who(), ": ", operation, " on the GPU ", how, ": ", others);
+    changed_.notify_all();
   }
 
   Context& ctx_;
   int rank_, world_;
+  LastWords words_;
   std::chrono::milliseconds timeout_;
   ncclComm_t comm_ = nullptr;
   Stream stream_;
@@ -153,15 +179,16 @@ class NcclCommunicator final : public Communicator {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Mark> marks_;
+  const char* operation_ = "nothing";  // the last one begun
   std::string failure_;
-  bool stop_ = false, aborted_ = false;
+  bool in_nccl_ = false, stop_ = false, aborted_ = false;
   std::thread watch_;
 };
 
 }  // namespace
 
-std::unique_ptr<Communicator> nccl_communicator(Context& ctx, Communicator& host, std::chrono::milliseconds timeout) {
-  return std::make_unique<NcclCommunicator>(ctx, host, timeout);
+std::unique_ptr<Communicator> nccl_communicator(Context& ctx, Communicator& host, LastWords words, std::chrono::milliseconds timeout) {
+  return std::make_unique<NcclCommunicator>(ctx, host, std::move(words), timeout);
 }
 
 }  // namespace bonafide

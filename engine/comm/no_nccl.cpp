@@ -3,7 +3,7 @@
 
 namespace bonafide {
 
-std::unique_ptr<Communicator> nccl_communicator(Context&, Communicator&, std::chrono::milliseconds) {
+std::unique_ptr<Communicator> nccl_communicator(Context&, Communicator&, LastWords, std::chrono::milliseconds) {
   throw Error("several GPUs need NCCL: this program was built without it (BONAFIDE_NCCL=OFF, or no NCCL beside CUDA)");
 }
 

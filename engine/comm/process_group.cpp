@@ -34,7 +34,7 @@ ProcessGroup connect(Context& ctx, const ProcessPlace& place, const ProcessGroup
   ProcessGroup group;
   group.host = gloo_communicator(store, session,
                                  {.rank = place.rank, .world = place.world, .address = own_address(place, *store, s.address), .timeout = s.timeout});
-  group.device = ctx.on_gpu() ? std::shared_ptr<Communicator>(nccl_communicator(ctx, *group.host, s.timeout)) : group.host;
+  group.device = ctx.on_gpu() ? std::shared_ptr<Communicator>(nccl_communicator(ctx, *group.host, LastWords(store, session + "/nccl", place.rank, place.world), s.timeout)) : group.host;
   return group;
 }
 

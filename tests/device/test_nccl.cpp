@@ -15,6 +15,7 @@
 #include "layers/functional/losses.h"
 #include "layers/gradient_buckets.h"
 #include "tests/support/support.h"
+#include "tests/support/temp_folder.h"
 
 using namespace bonafide;
 using namespace bonafide::test;
@@ -55,6 +56,7 @@ void on_gpus(const std::function<void(Context&, Communicator&)>& f) {
   const int world = cuda::device_count();
   REQUIRE(world > 0);
   Threads::Shared shared(world);
+  const TempFolder folder;
   std::exception_ptr error;
   std::mutex mutex;
   std::vector<std::thread> threads;
@@ -63,7 +65,8 @@ void on_gpus(const std::function<void(Context&, Communicator&)>& f) {
       try {
         Context ctx({Device::cuda, rank});
         Threads host(shared, rank);
-        const auto comm = nccl_communicator(ctx, host, std::chrono::seconds(60));
+        const std::shared_ptr<Store> store = file_store(folder / "words", false);
+        const auto comm = nccl_communicator(ctx, host, LastWords(store, "nccl", rank, world), std::chrono::seconds(60));
         f(ctx, *comm);
         comm->barrier();
       } catch (...) {
