@@ -272,6 +272,34 @@ TEST_CASE("communicator: a process that ends takes nobody's time, one that hangs
   }
 }
 
+// What goes wrong in Gloo itself keeps its own words, however long ago the first connection ended.
+TEST_CASE("communicator: an operation that fails long after another process has left") {
+  const TempFolder folder;
+  std::string said[3];
+  in_threads(3, [&](int rank) {
+    std::shared_ptr<Store> store = file_store(folder / "meeting", rank == 0);
+    const std::string session = meet(*store, rank, 3, 60s);
+    const auto comm = gloo_communicator(store, session, {.rank = rank, .world = 3, .address = "127.0.0.1", .timeout = 60s});
+    comm->barrier();
+    if (rank == 1) return;
+    try {
+      std::vector<std::uint8_t> bytes(1000);
+      std::vector<float> mine(3), all(9);
+      if (rank == 0) comm->broadcast(bytes, 2);  // from rank 2 alone, which fails elsewhere
+      std::this_thread::sleep_for(2s);
+      comm->all_gather(mine, all);
+    } catch (const PeerError& e) {
+      said[rank] = e.what();
+    }
+  });
+  CAPTURE(said[0]);
+  CAPTURE(said[2]);
+  CHECK(said[0].find("rank 0 of 3: broadcast of 1000 bytes failed after ") == 0);
+  CHECK(said[0].find("s: rank 1 hangs or is gone, rank 2 stopped at all_gather of 12 bytes (") != std::string::npos);
+  CHECK(said[0].find("a message was cut off") == std::string::npos);
+  CHECK(said[2].find("rank 2 of 3: all_gather of 12 bytes failed after ") == 0);
+}
+
 TEST_CASE("communicator: a write to a process that is gone does not end this one") {
   on_ranks(2, [&](Communicator& comm) {
     comm.barrier();
