@@ -61,10 +61,8 @@ int run(const Command& command, int argc, char** argv) {
     return fail(e.what(), kExitUsage);
   } catch (const ForeignJournal& e) {
     return fail(e.what(), kExitUsage);
-  } catch (const std::bad_alloc&) {
-    return fail("out of memory", kExitError);
   } catch (const std::exception& e) {
-    return fail(e.what(), kExitError);
+    return fail(words_of(e), kExitError);
   }
 }
 

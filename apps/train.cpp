@@ -7,9 +7,11 @@
 #include <optional>
 
 #include "apps/commands.h"
+#include "apps/common/agreement.h"
 #include "apps/common/command_line.h"
 #include "apps/common/device.h"
 #include "apps/common/joint_requests.h"
+#include "apps/common/launcher.h"
 #include "apps/common/metrics_log.h"
 #include "apps/common/options.h"
 #include "apps/common/progress.h"
@@ -92,8 +94,21 @@ class Run {
   }
 
   int loop() {
+    // Until everybody is here Ctrl-C ends every process. One that took it for a request while another is still preparing would
+    // go on, and fail for want of the one that it ended.
+    group_.host->barrier();
     StopSignals signals;
     JointRequests requests(signals, *group_.host);
+    try {
+      return steps(requests);
+    } catch (const std::exception& e) {  // before `requests` gives up: then the others fail, and may be heard of first
+      failed(e);
+      throw;
+    }
+  }
+
+ private:
+  int steps(JointRequests& requests) {
     const double start = seconds();
     double last = start;
     while (!trainer_.done()) {
@@ -125,7 +140,15 @@ class Run {
     return kExitOk;
   }
 
- private:
+  void failed(const std::exception& e) const {
+    report_failure(words_of(e));
+    if (!group_.lead()) std::fprintf(stderr, "%s\n", words_of(e));  // into this rank's log
+    try {
+      folder_.log(words_of(e));
+    } catch (const std::exception&) {  // the disk is full, say. What is to be told is `e`
+    }
+  }
+
   bool due(std::int64_t done, std::int64_t every) const { return done % (every > 0 ? every : trainer_.steps_per_epoch()) == 0; }
 
   bool validate(std::int64_t epoch, std::map<std::string, double>& row) {
@@ -238,32 +261,11 @@ void agree_on_step(const Trainer& trainer, const ProcessGroup& group) {
       throw Error(str("--resume: rank 0 has a checkpoint of step ", all[0], ", rank ", r, " of step ", all[std::size_t(r)]));
 }
 
-}  // namespace
-
-int run_train(int argc, char** argv) {
-  const auto options = parse(argc, argv);
-  if (!options) return kExitOk;
-  const Options& o = *options;
-  const LoadedConfig config = configuration(o);
-  if (o.print_config) {
-    std::fputs(print_config(config).c_str(), stdout);
-    return kExitOk;
-  }
-  if (!is_worker()) {
-    const int count = device_count(config.values.device, o.gpus, o.procs);
-    if (count > 1 || o.restarts > 0)
-      return start_workers({.count = count, .restarts = o.restarts, .words = {argv + 1, argv + argc}, .resume_words = resume_words(o)});
-  }
-  const ProcessPlace place = process_place().value_or(ProcessPlace{});
-  std::optional<WorkerOutput> quiet;
-  if (place.rank > 0) quiet.emplace();
-  for (const auto& w : config.warnings) std::fprintf(stderr, "%s%s\n", w.starts_with("changed: ") ? "" : "warning: ", w.c_str());
-  const ChosenDevice device = choose_device(config.values.device, o.gpus, place.local_rank);
-  if (o.threads > 0) omp_set_num_threads(o.threads);
-
-  Context ctx(device.device);
-  const std::chrono::milliseconds timeout(std::int64_t(1e3 * config.values.distributed.timeout_seconds));
-  const ProcessGroup group = connect(ctx, place, {.rendezvous = o.rendezvous, .meeting_timeout = timeout, .timeout = timeout});
+// One of the processes, connected.
+int train(const Options& o, const LoadedConfig& config, Context& ctx, const ChosenDevice& device, const ProcessGroup& group,
+          std::optional<WorkerOutput>& quiet, int argc, char** argv) {
+  const std::string modes = str(o.overfit, o.dry_run, o.no_check, !o.resume.empty(), !o.init_from.empty());
+  agree_on_start(config.values, device.device, o.init_from, modes, *group.host);
   Trainer trainer(ctx, config.values, group);
   if (!o.init_from.empty()) trainer.init_from(o.init_from);
   if (o.overfit) trainer.overfit_one_batch();
@@ -293,17 +295,45 @@ int run_train(int argc, char** argv) {
     run.resumed();
   }
   self_check(trainer, o);
-  int status = kExitError;
-  try {
-    status = run.loop();
-  } catch (const std::exception& e) {  // into this rank's log too
-    folder.log(e.what());
-    if (!group.lead()) std::fprintf(stderr, "%s\n", e.what());
-    throw;
-  }
+  const int status = run.loop();
   std::printf("run          %s\n", folder.path().c_str());
   if (trainer.best) std::printf("best         %s after step %lld\n", config.values.select.metric.c_str(), static_cast<long long>(trainer.best_step));
   return status;
+}
+
+}  // namespace
+
+int run_train(int argc, char** argv) {
+  ignore_save_requests();  // before there is anything to save, and in workers from their beginning
+  const auto options = parse(argc, argv);
+  if (!options) return kExitOk;
+  const Options& o = *options;
+  const LoadedConfig config = configuration(o);
+  if (o.print_config) {
+    std::fputs(print_config(config).c_str(), stdout);
+    return kExitOk;
+  }
+  if (!is_worker()) {
+    const int count = device_count(config.values.device, o.gpus, o.procs);
+    if (count > 1 || o.restarts > 0)
+      return start_workers({.count = count, .restarts = o.restarts, .words = {argv + 1, argv + argc}, .resume_words = resume_words(o)});
+  }
+  const ProcessPlace place = process_place().value_or(ProcessPlace{});
+  std::optional<WorkerOutput> quiet;
+  if (place.rank > 0) quiet.emplace();
+  for (const auto& w : config.warnings) std::fprintf(stderr, "%s%s\n", w.starts_with("changed: ") ? "" : "warning: ", w.c_str());
+  const ChosenDevice device = choose_device(config.values.device, o.gpus, place.local_rank);
+  if (o.threads > 0) omp_set_num_threads(o.threads);
+
+  Context ctx(device.device);
+  const std::chrono::milliseconds timeout(std::int64_t(1e3 * config.values.distributed.timeout_seconds));
+  const ProcessGroup group = connect(ctx, place, {.rendezvous = o.rendezvous, .meeting_timeout = timeout, .timeout = timeout});
+  try {
+    return train(o, config, ctx, device, group, quiet, argc, argv);
+  } catch (const std::exception& e) {  // before the connections go: then the others fail, and may be heard of first
+    report_failure(words_of(e));
+    throw;
+  }
 }
 
 }  // namespace bonafide

@@ -1,5 +1,8 @@
 // apps/common/exit_codes.h — what the program's exit status means, and the error that is the user's to fix.
 #pragma once
+#include <exception>
+#include <new>
+
 #include "engine/base.h"
 
 namespace bonafide {
@@ -17,5 +20,10 @@ enum ExitCode : int {
 struct UsageError : Error {
   using Error::Error;
 };
+
+// What is said of an error: what() of some is no sentence.
+inline const char* words_of(const std::exception& e) noexcept {
+  return dynamic_cast<const std::bad_alloc*>(&e) ? "out of memory" : e.what();
+}
 
 }  // namespace bonafide

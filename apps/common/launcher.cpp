@@ -141,7 +141,8 @@ void become_worker(char* const* argv, char* const* environment, const char* outp
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != launcher) ::_exit(1);  // it died before the line above
   if (::setpgid(0, 0)) return;
-  for (const int signal : kForwarded) ::signal(signal, SIG_DFL);  // also where the launcher was started to ignore them
+  for (const int signal : kForwarded)
+    if (asks_to_stop(signal)) ::signal(signal, SIG_DFL);  // also where the launcher was started to ignore them
   const sigset_t watched = watched_signals();
   ::sigprocmask(SIG_UNBLOCK, &watched, nullptr);
   const auto redirect = [](int to, const char* path, int flags) {
@@ -292,9 +293,14 @@ class Workers {
   bool interrupted() const { return interrupted_; }
 
  private:
+  // One worker's request is everybody's, so SIGUSR1 goes to one alone: two that take it around different steps would make
+  // everybody do twice what was asked for once. A request to stop may come twice, and must end those that have no others yet.
   void send(int signal) {
-    for (const Worker& w : workers_)
-      if (w.pid) ::kill(w.pid, signal);
+    for (const Worker& w : workers_) {
+      if (!w.pid) continue;
+      ::kill(w.pid, signal);
+      if (!asks_to_stop(signal)) return;
+    }
   }
   void kill_all() {
     for (const Worker& w : workers_)
@@ -375,7 +381,7 @@ bool report_failure(std::string_view message) noexcept {
   const char* path = std::getenv(kErrorFile);
   if (!path || !*path) return false;
   const int fd = ::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return false;
+  if (fd < 0) return errno == EEXIST;
   const bool written = ::write(fd, message.data(), message.size()) == ssize_t(message.size());
   return ::close(fd) == 0 && written;
 }

@@ -7,9 +7,10 @@
 //   A worker fails    the others get SIGTERM and, `grace_s` later, SIGKILL: those that cannot go on without it hang, or
 //   fail
 //                     in their turn. What is reported is the first failure.
-//   SIGINT, SIGTERM, SIGUSR1 to the launcher   go to every worker once. Workers are in process groups of their own, so
-//   that
+//   SIGINT, SIGTERM to the launcher   go to every worker once. Workers are in process groups of their own, so that
 //                     Ctrl-C does not reach them a second time from the terminal. There is no time limit for stopping.
+//   SIGUSR1 to the launcher   goes to the first worker that is still there. Where the launcher ignores it, workers begin
+//                     ignoring it.
 //   The launcher dies, by kill -9 too   its workers are killed.
 //   A worker ends with success   the others go on.
 //
@@ -43,8 +44,9 @@ struct LaunchPlan {
 // restart.
 int launch(const LaunchPlan& plan);
 
-// For a worker about to fail: leaves the message with the launcher, which will print it. False, and nothing happens, in
-// a process that has no launcher, or when it has left one before.
+// For a worker about to fail: leaves the message with the launcher, which will print it and takes its time for that of
+// the failure: call it before the others can notice. A second one changes nothing. True when the launcher has a message
+// of this process; false, and nothing happens, where there is no launcher.
 bool report_failure(std::string_view message) noexcept;
 
 }  // namespace bonafide

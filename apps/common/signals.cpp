@@ -50,4 +50,6 @@ StopSignals::~StopSignals() {
 bool StopSignals::stop_requested() const { return stops > 0; }
 bool StopSignals::take_save_request() const { return save.exchange(false); }
 
+void ignore_save_requests() { ::signal(SIGUSR1, SIG_IGN); }
+
 }  // namespace bonafide

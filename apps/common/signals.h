@@ -16,4 +16,8 @@ class StopSignals {
   bool take_save_request() const;  // true once for each SIGUSR1
 };
 
+// SIGUSR1 would end a process that does not handle it. From here on it does nothing while there are no StopSignals, also in
+// processes that this one starts.
+void ignore_save_requests();
+
 }  // namespace bonafide

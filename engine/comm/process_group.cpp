@@ -28,6 +28,10 @@ ProcessGroup connect(Context& ctx, const ProcessPlace& place, const ProcessGroup
   if (place.world == 1) return alone();
   const bool in_folder = s.rendezvous.rfind(kFile, 0) == 0;
   if (!s.rendezvous.empty() && !in_folder) throw Error(str("rendezvous '", s.rendezvous, "': expected file:///folder, or nothing for TCP"));
+  // Without one every run that is told of the folder would use the same part of it, and two would meet each other.
+  if (in_folder && place.run_id.empty())
+    throw Error(str("rendezvous '", s.rendezvous, "': processes that meet in a folder need the id of their run: set BONAFIDE_RUN_ID, in all of "
+                    "them, to a text that no other run has (torchrun: --rdzv-id)"));
   const std::filesystem::path folder = in_folder ? std::filesystem::path(s.rendezvous.substr(kFile.size())) / ("bonafide-" + place.run_id) : "";
   std::shared_ptr<Store> store = in_folder ? file_store(folder, place.rank == 0) : tcp_store(place.address, place.port, place.run_id, place.rank == 0, s.meeting_timeout);
   const std::string session = meet(*store, place.rank, place.world, s.meeting_timeout);

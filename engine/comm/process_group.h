@@ -11,7 +11,8 @@
 namespace bonafide {
 
 struct ProcessGroupSettings {
-  // "": at place.address:place.port, over TCP. "file:///shared/folder": in a folder that all processes see.
+  // "": at place.address:place.port, over TCP. "file:///shared/folder": in a folder that all processes see; place.run_id
+  // must not be empty then.
   std::string rendezvous;
   std::string address;                              // the own one, for the others; "": found out
   std::chrono::milliseconds meeting_timeout{300000};  // until all processes are there

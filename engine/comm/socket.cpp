@@ -64,6 +64,8 @@ std::array<std::string, 2> own_name(int fd) { return name_of(fd, ::getsockname);
 
 }  // namespace
 
+bool is_loopback(const std::string& address) { return address.starts_with("127.") || address == "::1"; }
+
 Socket& Socket::operator=(Socket&& other) noexcept {
   std::swap(fd_, other.fd_);
   return *this;
@@ -113,6 +115,7 @@ Socket Socket::accept() const {
 
 int Socket::port() const { return std::stoi(own_name(fd_)[1]); }
 std::string Socket::local_address() const { return own_name(fd_)[0]; }
+std::string Socket::peer_address() const { return name_of(fd_, ::getpeername)[0]; }
 
 bool Socket::send(std::string_view message) const {
   BF_CHECK(message.size() < (1u << 31), "a message of ", message.size(), " bytes");

@@ -11,6 +11,9 @@ namespace bonafide {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
+// Whether an address, numeric, means nothing outside this machine: 127.x.x.x, ::1.
+bool is_loopback(const std::string& address);
+
 class Socket {
  public:
   Socket() = default;
@@ -29,6 +32,7 @@ class Socket {
   int fd() const { return fd_; }
   int port() const;                   // own
   std::string local_address() const;  // own, numeric
+  std::string peer_address() const;   // the other side's
 
   // Messages: four bytes of length, the highest first, and so many bytes. False, or nullopt, when the other side is gone, says
   // nothing before the deadline, or announces more than `most` bytes.

@@ -17,7 +17,7 @@ class Store {
   virtual ~Store() = default;
   virtual void set(const std::string& key, std::string_view value) = 0;
   virtual std::optional<std::string> get(const std::string& key) = 0;  // nullopt: not set yet
-  // The own address on the way to the other processes; "" if the store cannot know (a folder).
+  // The own address on the way to the other processes, once they are all there; "" if the store cannot know (a folder).
   virtual std::string local_address() const { return ""; }
   virtual std::string where() const = 0;  // for messages: "tcp://10.0.0.1:29500"
 };

@@ -1,5 +1,6 @@
 // engine/comm/tcp_store.cpp — a store in the memory of one process. A client says hello with its run id, then asks, one
-// message at a time: "s<key>\n<value>" is answered by "+", "g<key>" by "+<value>" or "-".
+// message at a time: "s<key>\n<value>" is answered by "+", "g<key>" by "+<value>" or "-", and "a" likewise, by the server's
+// address on the way to another machine.
 #include <poll.h>
 #include <unistd.h>
 
@@ -74,6 +75,7 @@ class Server {
       if (message->rfind(kHello, 0) != 0) return false;
       const std::string id = message->substr(kHello.size());
       c.welcome = id == run_id_;
+      if (c.welcome && outside_.empty() && !is_loopback(c.socket.peer_address())) outside_ = c.socket.local_address();
       return c.socket.send(c.welcome ? "+" : "-" + run_id_) && c.welcome;
     }
     if (message->empty()) return false;
@@ -83,12 +85,13 @@ class Server {
       values_[key] = message->substr(end + 1);
       return c.socket.send("+");
     }
+    if (*message == "a") return c.socket.send(outside_.empty() ? "-" : "+" + outside_);
     if ((*message)[0] != 'g') return false;
     const auto found = values_.find(key);
     return c.socket.send(found == values_.end() ? "-" : "+" + found->second);
   }
 
-  std::string run_id_;
+  std::string run_id_, outside_;  // outside_: our address, as the first client of another machine has it
   Socket listener_;
   int wake_[2] = {-1, -1};
   std::vector<Client> clients_;
@@ -121,7 +124,15 @@ class TcpStore final : public Store {
     const std::string answer = ask("g" + key);
     return answer[0] == '+' ? std::optional(answer.substr(1)) : std::nullopt;
   }
-  std::string local_address() const override { return socket_.local_address(); }
+  // Where the name of rank 0's machine means 127.0.1.1 on that machine, as Debian has it, its processes come to the store by
+  // the loopback, which leads the others nowhere. The store's own machine is then this one.
+  std::string local_address() const override {
+    const std::string own = socket_.local_address();
+    if (!is_loopback(own)) return own;
+    const std::lock_guard lock(mutex_);
+    const std::string answer = ask("a");
+    return answer[0] == '+' ? answer.substr(1) : own;
+  }
   std::string where() const override { return where_; }
 
  private:
@@ -133,7 +144,7 @@ class TcpStore final : public Store {
   std::string where_;
   std::unique_ptr<Server> server_;
   Socket socket_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
 };
 
 }  // namespace

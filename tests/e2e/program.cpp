@@ -31,6 +31,12 @@ bool alive(pid_t process) {
   const auto end = text.rfind(')');
   return end != text.npos && text.size() > end + 2 && text[end + 2] != 'Z';
 }
+bool has_signal(pid_t process, const std::string& line, int signal) {
+  std::ifstream status(str("/proc/", process, "/status"));
+  for (std::string s; std::getline(status, s);)
+    if (s.starts_with(line + ":")) return std::stoull(s.substr(line.size() + 1), nullptr, 16) >> (signal - 1) & 1;
+  return false;
+}
 
 namespace {
 

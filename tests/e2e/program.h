@@ -28,6 +28,8 @@ struct Interrupt {
 // The processes that `parent` started and that have not ended, in the order of their numbers.
 std::vector<pid_t> children_of(pid_t parent);
 bool alive(pid_t process);
+// Whether a signal is in this line of /proc/PID/status: "SigIgn", "SigCgt" (handled), "SigBlk".
+bool has_signal(pid_t process, const std::string& line, int signal);
 
 // Runs `bonafide ...` and waits. `program` lies in the build folder.
 Result bonafide_program(std::vector<std::string> words, const Interrupt& interrupt = {}, const std::string& program = "bin/bonafide");

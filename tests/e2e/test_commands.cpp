@@ -1,10 +1,14 @@
 // tests/e2e/test_commands.cpp — the program as a user meets it: exit codes, files, messages, interruption.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <regex>
+#include <thread>
 
 #include "data/images/encode.h"
 #include "engine/files.h"
@@ -147,4 +151,43 @@ TEST_CASE("commands: bad photographs and lists are exit 1 and name file and line
   manifest.replace(manifest.find("1_0_0"), 5, "9-9-9");
   write_file_atomically(data.root / "bad.csv", manifest);
   expect(bonafide_program(train_words(data, "x", {"paths.train_manifest=" + (data.root / "bad.csv").string()})), 1, "bad.csv:");
+}
+
+TEST_CASE("commands: SIGUSR1 before the first step and after the last does nothing; in between it saves") {
+  const ToyData data;
+  TrainConfig c = toy_config(data);
+  c.trainer.epochs = 2;
+  const fs::path pipe = data.root / "config.json";  // who opens it has begun, and goes on when it is written to
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const auto nudge = [](pid_t p) { ::kill(p, SIGUSR1), std::this_thread::sleep_for(std::chrono::milliseconds(1)); };
+  const Interrupt nudged{.file = data.train, .act = [&](pid_t p) {
+                           int fd;
+                           while ((fd = ::open(pipe.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0 && alive(p)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                           for (int i = 0; i < 20; ++i) nudge(p);
+                           const std::string text = config_json(c);
+                           if (alive(p)) CHECK(::write(fd, text.data(), text.size()) == ssize_t(text.size()));
+                           ::close(fd);
+                           while (alive(p)) nudge(p);
+                         }};
+  expect(bonafide_program({"train", "--config", pipe.string(), "--name", "nudged", "trainer.weights_save_folder=" + (data.root / "runs").string()}, nudged), 0, "run ");
+  CHECK(lines(run_of(data, "nudged") / "metrics.csv") == 9);
+}
+
+TEST_CASE("commands: an error in training is told although the log takes no more") {
+  const ToyData data;
+  expect(bonafide_program(train_words(data, "run", {"--device", "cpu", "trainer.epochs=1"})), 0, "run ");
+  const fs::path run = run_of(data, "run"), log = run / "train.log";
+  for (const auto& e : fs::directory_iterator(data.root / "train")) write_file_atomically(e.path(), "no picture");
+  std::ofstream(log, std::ios::app) << std::string(200'000, '.') << "\n";  // longer than any other file to come
+  const std::vector<std::string> words{"train", "--resume", run.string(), "--device", "cpu", "trainer.epochs=2"};
+  const auto before = fs::file_size(log);
+  expect(bonafide_program(words), 1, ".png");
+  const std::string said = read_file(log).substr(before);
+  CHECK(said.find(".png") != said.npos);  // its last line
+  // The same once more, on a disk that is full five bytes before the end of that line.
+  const auto full = before + 2 * said.size() - 5;
+  const auto r = bonafide_program(words, {.prefix = {"prlimit", str("--fsize=", full), "--"}});
+  expect(r, 1, ".png");
+  CHECK(r.text.find("train.log") == r.text.npos);
+  CHECK(fs::file_size(log) == full);
 }

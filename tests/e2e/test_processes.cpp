@@ -4,7 +4,9 @@
 #include <map>
 #include <mutex>
 
+#include "apps/common/agreement.h"
 #include "apps/common/trainer.h"
+#include "engine/files.h"
 #include "tests/e2e/toy_data.h"
 #include "tests/support/ranks.h"
 #include "tests/support/support.h"
@@ -224,4 +226,42 @@ TEST_CASE("processes: a loss that is not finite names the same culprit on every 
   });
   CHECK(all[0] != "");
   CHECK(all[0] == all[1]);
+}
+
+TEST_CASE("processes: settings, lists and weights must be rank 0's, not where they lie") {
+  const ToyData data;
+  const std::string train = read_file(data.train);
+  const auto list = [&](const std::string& name, const std::string& text) {
+    write_file_atomically(data.root / name, text);
+    return (data.root / name).string();
+  };
+  const std::string copy = list("copy.csv", train), other = list("other.csv", train + train.substr(train.rfind('\n', train.size() - 2) + 1));
+  const std::string weights[] = {list("a", "weights"), list("b", "weights"), list("c", "others")};
+  // What each of three ranks does to its own; "": nobody may object.
+  const auto expect_said = [&](const std::string& said, const std::function<void(int rank, TrainConfig&, std::string& weights, std::string& words)>& change) {
+    on_ranks(3, [&](Communicator& comm) {
+      TrainConfig c = toy_config(data);
+      std::string start, words = "words";
+      change(comm.rank(), c, start, words);
+      const auto agree = [&] { agree_on_start(c, Device{}, start, words, comm); };
+      if (said.empty()) CHECK_NOTHROW(agree());
+      else expect_throw("not started alike (" + said + ")", agree);
+    });
+  };
+  expect_said("", [&](int rank, TrainConfig& c, std::string& start, std::string&) {
+    if (rank == 0) return void(start = weights[0]);
+    c.paths.train_manifest = copy, c.paths.root_dir = "elsewhere", start = weights[1], c.device = "cpu", c.precision = "f32";
+    c.train_dataloader.num_workers = c.val_dataloader.num_workers = 7, c.simulate.cache_bytes = 5, c.trainer.weights_save_folder = "there", c.distributed.timeout_seconds = 9;
+  });
+  expect_said("not the settings of rank 0: rank 1, 2", [](int rank, TrainConfig& c, std::string&, std::string&) { c.seed += rank; });
+  expect_said("not the settings of rank 0: rank 2", [](int rank, TrainConfig&, std::string&, std::string& words) { words += rank == 2 ? "!" : ""; });
+  expect_said("not the settings of rank 0: rank 1", [](int rank, TrainConfig& c, std::string&, std::string&) { if (rank == 1) c.precision = "bf16"; });
+  expect_said("not the lists of rank 0: rank 2", [&](int rank, TrainConfig& c, std::string&, std::string&) { if (rank == 2) c.paths.train_manifest = other; });
+  expect_said("not the lists of rank 0: rank 1", [](int rank, TrainConfig& c, std::string&, std::string&) { if (rank == 1) c.paths.val_manifest = ""; });
+  expect_said("not the lists of rank 0: rank 1", [](int rank, TrainConfig& c, std::string&, std::string&) { if (rank == 1) c.paths.val_protocol = c.paths.val_manifest, c.paths.val_manifest = ""; });
+  expect_said("not the settings of rank 0: rank 1; not the weights to start from of rank 0: rank 1, 2", [&](int rank, TrainConfig& c, std::string& start, std::string&) {
+    if (rank == 0) c.model.pretrained = weights[0];
+    if (rank == 1) start = weights[0];
+    if (rank == 2) c.model.pretrained = weights[2];
+  });
 }

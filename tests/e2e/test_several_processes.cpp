@@ -1,10 +1,12 @@
 // tests/e2e/test_several_processes.cpp — `bonafide train` with several processes, as a user starts and interrupts it.
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <future>
 #include <thread>
 
 #include "engine/comm/socket.h"
@@ -24,6 +26,11 @@ const std::vector<std::string> kTwo{"--device", "cpu", "--procs", "2"};
 std::vector<std::string> words_of(const ToyData& data, const std::string& name, std::vector<std::string> more = {}) {
   more.insert(more.end(), kTwo.begin(), kTwo.end());
   return train_words(data, name, std::move(more));
+}
+int free_port() { return Socket::listen(0).port(); }
+// What torchrun tells one of two processes.
+std::vector<std::string> as_rank(int rank, int port) {
+  return {str("RANK=", rank), "WORLD_SIZE=2", str("LOCAL_RANK=", rank), "LOCAL_WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", str("MASTER_PORT=", port), "TORCHELASTIC_RUN_ID=x"};
 }
 std::int64_t count(const std::string& text, const std::string& part) {
   std::int64_t n = 0;
@@ -81,13 +88,27 @@ TEST_CASE("several processes: Ctrl-C, SIGUSR1, and going on, with another number
   expect(bonafide_program({"train", "--resume", copy.string(), "--device", "cpu", "--procs", "3"}), 0, "rank 0 of 3 processes");
   CHECK(lines(copy / "metrics.csv") == 81);
 
-  // SIGUSR1 to the launcher: every process saves after the same step, and goes on.
+  // SIGUSR1 to the launcher: every process saves after the same step, once, and goes on.
   const fs::path saved = run_of(data, "saved");
-  expect(bonafide_program(words_of(data, "saved", {"trainer.epochs=20", "trainer.checkpoint_every=1000", "trainer.eval_every=1000", "trainer.keep=0"}),
-                          {.file = saved / "metrics.csv", .bytes = 600, .signal = SIGUSR1}), 0, "run ");
-  std::int64_t checkpoints = 0;
-  for (const auto& e : fs::directory_iterator(saved / "checkpoints")) checkpoints += e.path().filename().string().rfind("step-", 0) == 0;
-  CHECK(checkpoints == 2);  // that one, and the last
+  const auto steps_saved = [&] {
+    std::error_code none;
+    std::int64_t n = 0;
+    for (fs::directory_iterator i(saved / "checkpoints", none), end; !none && i != end; i.increment(none)) n += i->path().filename().string().starts_with("step-");
+    return n;
+  };
+  std::int64_t rows = 0;
+  // So many steps that none is the last: that one is saved in any case.
+  const Interrupt save_and_stop{.file = saved / "metrics.csv", .bytes = 600, .act = [&](pid_t launcher) {
+                                  ::kill(launcher, SIGUSR1);
+                                  while (steps_saved() == 0 && alive(launcher)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                                  rows = lines(saved / "metrics.csv");
+                                  while (lines(saved / "metrics.csv") < rows + 5 && alive(launcher)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                                  ::kill(launcher, SIGINT);
+                                }};
+  expect(bonafide_program(words_of(data, "saved", {"trainer.epochs=100000", "trainer.checkpoint_every=1000000", "trainer.eval_every=1000000", "trainer.keep=0"}), save_and_stop), 130, "run ");
+  CHECK(rows > 0);
+  CHECK(lines(saved / "metrics.csv") >= rows + 5);  // it went on
+  CHECK(steps_saved() == 2);                        // that one, and where it stopped
 }
 
 TEST_CASE("several processes: one that is killed ends the run with its name; a restart goes on by itself") {
@@ -135,7 +156,6 @@ TEST_CASE("several processes: the error of one is what is said, and the exit cod
 
 TEST_CASE("several processes: started by others, by the variables of torchrun, or meeting in a folder") {
   const ToyData data;
-  const auto free_port = [] { return Socket::listen(0).port(); };
   expect(bonafide_program(words_of(data, "own")), 0, "run ");
   for (const bool folder : {false, true}) {
     const std::string name = folder ? "folder" : "tcp";
@@ -144,8 +164,7 @@ TEST_CASE("several processes: started by others, by the variables of torchrun, o
     in_threads(2, [&](int rank) {
       std::vector<std::string> words = train_words(data, name, {"--device", "cpu"});
       if (folder) words.insert(words.end(), {"--rendezvous", "file://" + (data.root / "meeting").string()});
-      results[std::size_t(rank)] = bonafide_program(words, {.variables = {str("RANK=", rank), "WORLD_SIZE=2", str("LOCAL_RANK=", rank), "LOCAL_WORLD_SIZE=2",
-                                                                          "MASTER_ADDR=127.0.0.1", str("MASTER_PORT=", port), "TORCHELASTIC_RUN_ID=x"}});
+      results[std::size_t(rank)] = bonafide_program(words, {.variables = as_rank(rank, port)});
     });
     expect(results[0], 0, "rank 0 of 2 processes");
     expect(results[1], 0, "");
@@ -157,4 +176,66 @@ TEST_CASE("several processes: started by others, by the variables of torchrun, o
                           {.variables = {"RANK=1", "WORLD_SIZE=2", "LOCAL_RANK=1", "LOCAL_WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", str("MASTER_PORT=", free_port())}}),
          1, "nobody answered at tcp://127.0.0.1");
   expect(bonafide_program(train_words(data, "torn", {"--device", "cpu"}), {.variables = {"RANK=1"}}), 1, "WORLD_SIZE");
+}
+
+TEST_CASE("several processes: Ctrl-C while rank 0 is still preparing ends all of them, and none by an error") {
+  const ToyData data;
+  const fs::path run = run_of(data, "early"), pipe = data.root / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  std::promise<pid_t> preparing;
+  auto rank0 = preparing.get_future();
+  const int port = free_port();
+  std::vector<Result> results(2);
+  in_threads(2, [&](int rank) {
+    Interrupt i{.variables = as_rank(rank, port)};
+    if (rank == 0) {
+      i.variables.push_back(str("BONAFIDE_RUN_FILE=", pipe.string()));  // it waits for a reader there, after data.json
+      i.file = run / "data.json";
+      i.act = [&](pid_t p) { preparing.set_value(p); };
+    } else {
+      i.file = run / "logs/rank1.log";  // it has all it needs
+      i.act = [&](pid_t rank1) {
+        BF_CHECK(rank0.wait_for(std::chrono::seconds(60)) == std::future_status::ready, "rank 0 has not begun");
+        const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(700);
+        while (!has_signal(rank1, "SigCgt", SIGINT) && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        for (const pid_t p : {rank0.get(), rank1}) ::kill(p, SIGINT);
+      };
+    }
+    results[std::size_t(rank)] = bonafide_program(train_words(data, "early", {"--device", "cpu"}), i);
+  });
+  for (const Result& r : results) {
+    CAPTURE(r.text);
+    CHECK(r.code == 128 + SIGINT);
+    CHECK(r.text.find("gone") == r.text.npos);
+  }
+}
+
+TEST_CASE("several processes: SIGUSR1 at any time saves or does nothing") {
+  const ToyData data;
+  const auto nudged = bonafide_program(words_of(data, "nudged", {"trainer.epochs=2"}), {.file = data.train, .act = [](pid_t launcher) {
+                                         const auto deaf = [&] { return has_signal(launcher, "SigIgn", SIGUSR1) || has_signal(launcher, "SigBlk", SIGUSR1); };
+                                         while (!deaf() && alive(launcher)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                                         for (; alive(launcher); std::this_thread::sleep_for(std::chrono::milliseconds(1))) ::kill(launcher, SIGUSR1);
+                                       }});
+  expect(nudged, 0, "run ");
+  CHECK(lines(run_of(data, "nudged") / "metrics.csv") == 9);
+}
+
+TEST_CASE("several processes: those that were not started alike say so") {
+  const ToyData data;
+  const fs::path other = data.root / "other.csv";
+  std::string list = read_file(data.train);
+  write_file_atomically(other, list.substr(0, list.rfind('\n', list.size() - 2) + 1));
+  for (const auto& [word, said] : {std::pair<std::string, std::string>{"trainer.epochs=11", "not the settings of rank 0: rank 1)"},
+                                   {"paths.train_manifest=" + other.string(), "not the lists of rank 0: rank 1)"}}) {
+    const int port = free_port();
+    std::vector<Result> results(2);
+    in_threads(2, [&](int rank) {
+      std::vector<std::string> more{"--device", "cpu"};
+      if (rank == 1) more.push_back(word);
+      results[std::size_t(rank)] = bonafide_program(train_words(data, "apart", more), {.variables = as_rank(rank, port)});
+    });
+    for (const Result& r : results) expect(r, 1, said);
+  }
+  CHECK(!fs::exists(run_of(data, "apart")));
 }

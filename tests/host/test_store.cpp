@@ -1,6 +1,10 @@
 // tests/host/test_store.cpp — processes find each other, by TCP and in a folder, and never a run of before.
 #include "engine/comm/store.h"
 
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+
 #include <atomic>
 #include <fstream>
 #include <set>
@@ -22,6 +26,21 @@ namespace {
 
 int free_port() { return Socket::listen(0).port(); }
 using Make = std::function<std::shared_ptr<Store>(int rank)>;
+
+// An address of this machine that others could reach it by; "": it has none.
+std::string outside_address() {
+  ifaddrs* list = nullptr;
+  std::string address;
+  if (::getifaddrs(&list)) return address;
+  for (const ifaddrs* i = list; i && address.empty(); i = i->ifa_next) {
+    char host[NI_MAXHOST];
+    if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) && !(i->ifa_flags & IFF_LOOPBACK) &&
+        !::getnameinfo(i->ifa_addr, sizeof(sockaddr_in), host, sizeof host, nullptr, 0, NI_NUMERICHOST))
+      address = host;
+  }
+  ::freeifaddrs(list);
+  return address;
+}
 
 // Both kinds of store; each call of the maker is another process's.
 void for_each_store(const std::function<void(const Make&)>& f) {
@@ -86,6 +105,20 @@ TEST_CASE("store: TCP refuses another run's processes and strangers, and says wh
     CHECK(a->get("key") == "still here");
   }
   CHECK(!a->get("value"));
+}
+
+TEST_CASE("store: who comes over the loopback learns by which address others come to the same machine" * doctest::skip(outside_address().empty())) {
+  const int port = free_port();
+  const std::string outside = outside_address();
+  const auto a = tcp_store("127.0.1.1", port, "run", true, 10s), near = tcp_store("127.0.0.1", port, "run", false, 10s);
+  CHECK(is_loopback(a->local_address()));
+  expect_throw("is another run's", [&] { tcp_store(outside, port, "another", false, 10s); });
+  CHECK(near->local_address() == "127.0.0.1");
+  const auto far = tcp_store(outside, port, "run", false, 10s);
+  for (const auto* s : {&a, &near, &far}) CHECK((*s)->local_address() == outside);
+  CHECK(is_loopback("127.3.2.1"));
+  CHECK(is_loopback("::1"));
+  for (const char* address : {"128.0.0.1", "10.127.0.1", "::12", "fe80::1", "1270::1"}) CHECK(!is_loopback(address));
 }
 
 TEST_CASE("meeting: all leave with the same name, another one each time") {
@@ -171,5 +204,7 @@ TEST_CASE("process_group: over TCP and by a folder, and alone") {
       group.host->barrier();
     });
   CHECK(fs::is_empty(folder / "shared"));
+  expect_throw("set BONAFIDE_RUN_ID", [&] { connect(ctx, {.world = 2}, {.rendezvous = "file://" + (folder / "nameless").string(), .meeting_timeout = 100ms}); });
+  CHECK(!fs::exists(folder / "nameless"));
   expect_throw("rendezvous 'shared': expected file:///folder", [&] { connect(ctx, {.world = 2}, {.rendezvous = "shared"}); });
 }

@@ -41,7 +41,9 @@ class TwoHosts {
   TwoHosts& operator=(const TwoHosts&) = delete;
   explicit operator bool() const { return ok_; }
   std::string name(int i) const { return str("bonafide-", ::getpid(), "-", i); }
-  std::string address(int i) const { return str("10.77.13.", i + 1); }
+  // Of two processes Gloo has the one with the smaller address listen. These are larger than 127.x: where rank 0 gives such a
+  // one, rank 1 must go there.
+  std::string address(int i) const { return str("172.29.13.", i + 1); }
   bool cable(int i, bool plugged) const { return command("-n " + name(i) + " link set " + end(i) + (plugged ? " up" : " down")); }
 
  private:
@@ -107,8 +109,9 @@ TEST_CASE("killed processes: one that stands still is named, with the operation,
                                      workers = children_of(launcher);
                                      if (workers.size() == 3) ::kill(workers[1], SIGSTOP);
                                    }});
-  expect(r, 1, "did not end within 1");
-  CHECK_MESSAGE(r.text.find(": rank 1 hangs or is gone (") != r.text.npos, r.text);
+  expect(r, 1, ": rank 1 hangs or is gone");
+  // The first to lose patience breaks its connections, and the other one's operation with them.
+  CHECK_MESSAGE((r.text.find("did not end within 1") != r.text.npos || r.text.find("failed after") != r.text.npos), r.text);
   CHECK_MESSAGE(r.text.find("of 3: all_") != r.text.npos, r.text);
   REQUIRE(workers.size() == 3);
   for (const pid_t w : workers) CHECK(!alive(w));
@@ -118,18 +121,19 @@ TEST_CASE("killed processes: two hosts, a cable that is pulled: an error in time
   const ToyData data;
   const TwoHosts hosts;
   REQUIRE(hosts);
-  const auto on_both = [&](const std::vector<std::string>& words, const Interrupt& first = {}) {
+  const auto on_both = [&](const std::vector<std::string>& words, const Interrupt& first = {}, const std::string& own_name_of_0 = "") {
     std::vector<Result> results(2);
     in_threads(2, [&](int rank) {
       Interrupt i = rank == 0 ? first : Interrupt{};
       i.prefix = {"ip", "netns", "exec", hosts.name(rank)};
-      i.variables = {str("RANK=", rank), "WORLD_SIZE=2", "LOCAL_RANK=0", "LOCAL_WORLD_SIZE=1", "MASTER_ADDR=" + hosts.address(0), "MASTER_PORT=29511"};
+      i.variables = {str("RANK=", rank), "WORLD_SIZE=2", "LOCAL_RANK=0", "LOCAL_WORLD_SIZE=1", "MASTER_ADDR=" + (rank == 0 && !own_name_of_0.empty() ? own_name_of_0 : hosts.address(0)), "MASTER_PORT=29511"};
       results[std::size_t(rank)] = bonafide_program(words, i);
     });
     return results;
   };
   const std::vector<std::string> recipe{"--device", "cpu", "trainer.epochs=20", "trainer.checkpoint_every=3", "distributed.timeout_seconds=2"};
-  for (const Result& r : on_both(train_words(data, "whole", recipe))) CHECK_MESSAGE(r.code == 0, r.text);
+  // To Debian the name of the own machine is 127.0.1.1.
+  for (const Result& r : on_both(train_words(data, "whole", recipe), {}, "127.0.1.1")) CHECK_MESSAGE(r.code == 0, r.text);
   const fs::path run = run_of(data, "cut");
   Clock::time_point when;
   const auto cut = on_both(train_words(data, "cut", recipe), {.file = run / "checkpoints/last/model.safetensors", .act = [&](pid_t) {
