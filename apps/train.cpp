@@ -100,7 +100,9 @@ class Run {
     StopSignals signals;
     JointRequests requests(signals, *group_.host);
     try {
-      return steps(requests);
+      const int status = steps(requests);
+      group_.host->barrier();  // who leaves in the middle of the others' last operation looks as if it had failed
+      return status;
     } catch (const std::exception& e) {  // before `requests` gives up: then the others fail, and may be heard of first
       failed(e);
       throw;
