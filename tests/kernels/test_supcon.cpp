@@ -239,23 +239,24 @@ TEST_CASE("supcon does not depend on the order of the work") {
 }
 
 TEST_CASE("supcon: anchors shared out have the bits of one call for all, other rows' gradient is left alone") {
-  for_each_variant([] {
-    for (const SupConForm form : kForms)
-      for (const auto& [n, d] : {std::pair{13, 8}, {131, 300}}) {
-        const Batch b(n, d, form);
-        const Buffer<float> stats = b.forward().second;
-        const Buffer<float> all = b.backward(2, GradMode::write, Buffer<float>(n * d), stats), added = b.backward(2, GradMode::add, Buffer<float>(n * d, 8), stats);
-        for (const auto& [begin, end] : {std::pair<std::int64_t, std::int64_t>{0, 5}, {5, 5}, {5, 6}, {6, n}, {0, 0}, {n, n}}) {
-          const Buffer<float> part = b.rows(begin, end);
-          Buffer<float> expected(3 * (end - begin)), written(n * d, 0), kept(n * d, 8);
-          for (std::int64_t k = 3 * begin; k < 3 * end; ++k) expected[k - 3 * begin] = float(stats[k]);
-          for (std::int64_t k = begin * d; k < end * d; ++k) written[k] = float(all[k]), kept[k] = float(added[k]);
-          expect_bitwise("stats", part, expected);
-          expect_bitwise("df", b.backward(2, GradMode::write, Buffer<float>(n * d), stats, begin, end), written);
-          expect_bitwise("df added", b.backward(2, GradMode::add, Buffer<float>(n * d, 8), stats, begin, end), kept);
-        }
-      }
+  const auto expect_shared = [](const Batch& b, const std::vector<std::pair<std::int64_t, std::int64_t>>& shares) {
+    const std::int64_t N = b.N, D = b.D;
+    const Buffer<float> stats = b.forward().second;
+    const Buffer<float> all = b.backward(2, GradMode::write, Buffer<float>(N * D), stats), added = b.backward(2, GradMode::add, Buffer<float>(N * D, 8), stats);
+    for (const auto& [begin, end] : shares) {
+      Buffer<float> expected(3 * (end - begin)), written(N * D, 0), kept(N * D, 8);
+      for (std::int64_t k = 3 * begin; k < 3 * end; ++k) expected[k - 3 * begin] = float(stats[k]);
+      for (std::int64_t k = begin * D; k < end * D; ++k) written[k] = float(all[k]), kept[k] = float(added[k]);
+      expect_bitwise("stats", b.rows(begin, end), expected);
+      expect_bitwise("df", b.backward(2, GradMode::write, Buffer<float>(N * D), stats, begin, end), written);
+      expect_bitwise("df added", b.backward(2, GradMode::add, Buffer<float>(N * D, 8), stats, begin, end), kept);
+    }
+  };
+  for_each_variant([&] {
+    for (const SupConForm form : kForms) expect_shared(Batch(7, 3, form), {{0, 3}, {3, 3}, {3, 4}, {4, 7}, {0, 0}, {7, 7}});
   });
+  expect_shared(Batch(3, 300, SupConForm::log_outside), {{1, 2}});  // more columns than one pass takes
+  expect_shared(Batch(131, 1, SupConForm::log_outside), {{127, 130}});  // more rows than a tile has
 }
 
 TEST_CASE("supcon gradient check through the normalisation, and names") {
