@@ -4,9 +4,8 @@
 // BONAFIDE_RUN_ID (engine/comm/process_place.h); port and run id are new for every start. Its standard input is empty.
 // The output of rank 0 is the launcher's, that of the others goes to temporary files until the workers move it.
 //
-//   A worker fails    the others get SIGTERM and, `grace_s` later, SIGKILL: those that cannot go on without it hang, or
-//   fail
-//                     in their turn. What is reported is the first failure.
+//   A worker fails    the others get SIGTERM and, `grace_s` later, SIGKILL: those that cannot go on without it hang,
+//                     or fail in their turn. What is reported is the first failure.
 //   SIGINT, SIGTERM to the launcher   go to every worker once. Workers are in process groups of their own, so that
 //                     Ctrl-C does not reach them a second time from the terminal. There is no time limit for stopping.
 //   SIGUSR1 to the launcher   goes to the first worker that is still there. Where the launcher ignores it, workers begin
