@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bugs as B
-from farm import MOST_OBJECTS, ROOT, Farm
+from farm import MOST_OBJECTS, ROOT, Farm, stop
 from source import calls_cuda
 
 ABOUT = """Plants bugs in the sources, one at a time, and shows that the tests catch them. Needs the test build.
@@ -161,6 +161,9 @@ def main():
     try:
         for done in work:
             done.result()
+    except BaseException:
+        stop.set()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

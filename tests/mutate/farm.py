@@ -1,7 +1,7 @@
 # tests/mutate/farm.py — compiles one changed file beside the finished test build, links it in, and runs the tests.
 """Nothing is copied and nothing in build/test changes: the changed file lies in a folder of its own that the compiler
 searches first, and its object file is linked before the library that has the sound one."""
-import json, math, os, re, resource, shlex, shutil, signal, subprocess, tempfile, threading, time
+import contextlib, json, math, os, re, resource, shlex, shutil, signal, subprocess, tempfile, threading, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -12,6 +12,7 @@ MEMORY = 4 << 30      # a bug may ask for more than there is
 
 
 IDLE = 15             # seconds without a thread that runs or wants to: a deadlock
+stop = threading.Event()  # set: everything that runs is killed, and nothing more is started
 
 
 def progress(pid):
@@ -49,16 +50,19 @@ def run(command, cwd, seconds=None, **more):
                 pid, status, usage = os.wait4(process.pid, os.WNOHANG)
                 if pid:
                     break
-                time.sleep(pause)
+                if stop.wait(pause):
+                    process.kill()
+                    process.wait()
+                    raise KeyboardInterrupt
                 running, ticks = progress(process.pid)
                 idle = idle + pause if seconds and not running and ticks == used else 0.0
                 used, pause = ticks, min(1.0, 1.5 * pause)
                 if idle > IDLE and not hung:
                     hung = True
                     os.killpg(process.pid, signal.SIGKILL)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # what it started may outlive it
+                os.killpg(process.pid, signal.SIGKILL)
         code = process.returncode = os.waitstatus_to_exitcode(status)
         if hung or code == -signal.SIGXCPU:
             code = None

@@ -1,8 +1,10 @@
-# tests/mutate/test_mutate.py — what is left alone, what each operator does, and that the choice is a stable one.
-import tempfile, unittest
+# tests/mutate/test_mutate.py — what is left alone, what each operator does, that the choice is a stable one, and that
+# nothing goes on running.
+import tempfile, threading, time, unittest
 from pathlib import Path
 
 import bugs as B
+import farm
 from operators import OPERATORS
 from source import calls_cuda, masked
 
@@ -35,6 +37,19 @@ EXAMPLES = {
 
 def made(line):
     return {(bug.words, bug.new) for bug in B.generate("file.cpp", line)}
+
+
+def gone(pid):
+    """Whether a process ends, or has ended and nobody asked how."""
+    path = Path("/proc") / pid.strip() / "stat"
+    for _ in range(500):
+        try:
+            if path.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 class Mutate(unittest.TestCase):
@@ -86,6 +101,24 @@ class Mutate(unittest.TestCase):
             file.flush()
             _, _, read = B.parse(Path(file.name))
         self.assertEqual([bug.key for bug in read], [bug.key for bug in bugs])
+
+    def test_what_a_program_started_ends_with_it(self):
+        self.assertTrue(gone(farm.run(["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!; exit 3"], ".")[1]))
+
+    def test_an_interrupted_run_leaves_nothing_behind(self):
+        with tempfile.NamedTemporaryFile("r") as file:
+            def run():
+                with self.assertRaises(KeyboardInterrupt):
+                    farm.run(["sh", "-c", f"sleep 600 & echo $! > {file.name}; wait"], ".")
+            thread = threading.Thread(target=run)
+            thread.start()
+            while not (child := file.read()).endswith("\n"):
+                file.seek(0)
+                time.sleep(0.01)
+            farm.stop.set()
+            thread.join()
+            farm.stop.clear()
+        self.assertTrue(gone(child))
 
 
 if __name__ == "__main__":
