@@ -101,7 +101,7 @@ class Connections {
     std::unique_lock lock(mutex_);
     while (!failure_ && ended_ < number)
       if (!broken_at_ || !in_gloo_ || left_alone_) changed_.wait(lock);
-      else if (const auto deadline = std::max(*broken_at_, job_began_) + kCutOff; Clock::now() < deadline) changed_.wait_until(lock, deadline);
+      else if (const auto deadline = std::max(*broken_at_, job_began_) + settings_.cut_off; Clock::now() < deadline) changed_.wait_until(lock, deadline);
       else give_up_current(lock);
     if (failure_) std::rethrow_exception(failure_);
   }
@@ -115,7 +115,7 @@ class Connections {
     todo_.clear();
     if (!failure_) failure_ = std::make_exception_ptr(PeerError(str(who(), " has given up")));
     break_connections();
-    if (!left_alone_) left_alone_ = !changed_.wait_for(lock, kCutOff, [&] { return !in_gloo_; });
+    if (!left_alone_) left_alone_ = !changed_.wait_for(lock, settings_.cut_off, [&] { return !in_gloo_; });
     changed_.notify_all();
   }
   // No operation begins any more. Whether the threads end now: otherwise one hangs in Gloo.
@@ -163,8 +163,6 @@ class Connections {
     std::string what;
     Operation f;
   };
-  // How long an operation may go on once a connection has ended. It may well end: others go when they have all they need.
-  static constexpr auto kCutOff = 4s;
   static constexpr std::uint64_t kNobodysSlot = ~std::uint64_t(0);
 
   std::string who() const { return str("rank ", settings_.rank, " of ", settings_.world); }

@@ -12,6 +12,8 @@ struct GlooSettings {
   int rank = 0, world = 1;
   std::string address;                       // the own one, for the others; "": of this machine's name
   std::chrono::milliseconds timeout{300000};  // of every operation
+  // How long an operation may go on once a connection has ended. It may well end: others go when they have all they need.
+  std::chrono::milliseconds cut_off{4000};
 };
 
 // Connects every process with every other. `store`: where all of them have met (meeting.h), `session`: as what. The store

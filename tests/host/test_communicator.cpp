@@ -268,8 +268,23 @@ TEST_CASE("communicator: a process that ends takes nobody's time, one that hangs
   for (const int r : {0, 1}) {
     CAPTURE(said[std::size_t(r)]);
     CHECK(said[std::size_t(r)].find(str("rank ", r, " of 3: barrier ")) == 0);
+    CHECK(said[std::size_t(r)].find("bytes") == std::string::npos);  // a barrier has none
     CHECK(said[std::size_t(r)].find("s: rank 2 hangs or is gone (") != std::string::npos);
   }
+}
+
+TEST_CASE("communicator: who is late is waited for while all connections hold") {
+  const TempFolder folder;
+  std::atomic<int> through{0};
+  in_threads(2, [&](int rank) {
+    std::shared_ptr<Store> store = file_store(folder / "meeting", rank == 0);
+    const std::string session = meet(*store, rank, 2, 60s);
+    const auto comm = gloo_communicator(store, session, {.rank = rank, .world = 2, .address = "127.0.0.1", .timeout = 60s, .cut_off = 50ms});
+    if (rank == 1) std::this_thread::sleep_for(500ms);
+    comm->barrier();
+    ++through;
+    for (int i = 0; through < 2 && i < 10'000; ++i) std::this_thread::sleep_for(1ms);  // nobody leaves before
+  });
 }
 
 // What goes wrong in Gloo itself keeps its own words, however long ago the first connection ended.
@@ -279,14 +294,15 @@ TEST_CASE("communicator: an operation that fails long after another process has 
   in_threads(3, [&](int rank) {
     std::shared_ptr<Store> store = file_store(folder / "meeting", rank == 0);
     const std::string session = meet(*store, rank, 3, 60s);
-    const auto comm = gloo_communicator(store, session, {.rank = rank, .world = 3, .address = "127.0.0.1", .timeout = 60s});
+    const auto comm = gloo_communicator(store, session, {.rank = rank, .world = 3, .address = "127.0.0.1", .timeout = 60s, .cut_off = 3s});
     comm->barrier();
     if (rank == 1) return;
     try {
       std::vector<std::uint8_t> bytes(1000);
       std::vector<float> mine(3), all(9);
-      if (rank == 0) comm->broadcast(bytes, 2);  // from rank 2 alone, which fails elsewhere
       std::this_thread::sleep_for(2s);
+      if (rank == 0) comm->broadcast(bytes, 2);  // from rank 2 alone, which fails elsewhere
+      std::this_thread::sleep_for(1500ms);
       comm->all_gather(mine, all);
     } catch (const PeerError& e) {
       said[rank] = e.what();

@@ -12,14 +12,14 @@ using namespace bonafide::test;
 TEST_CASE("last words: the silent are named, and where the others stopped") {
   const TempFolder folder;
   const std::shared_ptr<Store> store = file_store(folder / "words", true);
-  LastWords(store, "an earlier run", 1, 4).others("barrier");
-  std::string heard[4];
-  in_threads(4, [&](int rank) {
-    if (rank == 0) heard[rank] = LastWords(store, "run", rank, 4).others("broadcast of 8 bytes");
-    if (rank == 3) heard[rank] = LastWords(store, "run", rank, 4).others("barrier");
+  LastWords(store, "an earlier run", 1, 5).others("barrier");
+  const std::string where[5] = {"broadcast of 8 bytes", "", "", "barrier", "all_gather of 4 bytes"};
+  std::string heard[5];
+  in_threads(5, [&](int rank) {
+    if (!where[rank].empty()) heard[rank] = LastWords(store, "run", rank, 5).others(where[rank]);
   });
-  CHECK(heard[0] == "rank 1, 2 hangs or is gone, rank 3 stopped at barrier");
-  CHECK(heard[3] == "rank 1, 2 hangs or is gone, rank 0 stopped at broadcast of 8 bytes");
+  CHECK(heard[0] == "rank 1, 2 hangs or is gone, rank 3 stopped at barrier, rank 4 stopped at all_gather of 4 bytes");
+  CHECK(heard[3] == "rank 1, 2 hangs or is gone, rank 0 stopped at broadcast of 8 bytes, rank 4 stopped at all_gather of 4 bytes");
 }
 
 TEST_CASE("last words: all have stopped") {
