@@ -100,8 +100,8 @@ class Connections {
   void wait(std::int64_t number) {
     std::unique_lock lock(mutex_);
     while (!failure_ && ended_ < number)
-      if (!broken_at_ || !in_gloo_ || left_alone_) changed_.wait(lock);
-      else if (const auto deadline = std::max(*broken_at_, job_began_) + settings_.cut_off; Clock::now() < deadline) changed_.wait_until(lock, deadline);
+      if (!give_up_at_) changed_.wait(lock);
+      else if (const auto until = *give_up_at_; Clock::now() < until) changed_.wait_until(lock, until);
       else give_up_current(lock);
     if (failure_) std::rethrow_exception(failure_);
   }
@@ -137,7 +137,7 @@ class Connections {
       job_ = std::move(todo_.front()), job_began_ = Clock::now(), in_gloo_ = true;
       todo_.pop_front();
       const Job job = job_;
-      if (broken_at_) changed_.notify_all();  // who waits looks at the clock from now on
+      if (broken_) limit_current();
       lock.unlock();
       const std::exception_ptr failure = made(job);
       lock.lock();
@@ -154,8 +154,8 @@ class Connections {
     } catch (const std::exception&) {  // a process has gone, or this one has broken with them
     }
     const std::lock_guard lock(mutex_);
-    broken_at_ = Clock::now();
-    changed_.notify_all();
+    broken_ = true;
+    if (in_gloo_) limit_current();
   }
 
  private:
@@ -173,7 +173,7 @@ class Connections {
     const NoSigpipe no_sigpipe;  // Gloo writes to who is gone
     const auto left_gloo = [&] {  // false: too late
       const std::lock_guard lock(mutex_);
-      in_gloo_ = false;
+      in_gloo_ = false, give_up_at_.reset();
       changed_.notify_all();
       return !left_alone_;
     };
@@ -191,8 +191,12 @@ class Connections {
       return failed(job.what, seconds, e.what());
     }
   }
+  void limit_current() {
+    give_up_at_ = Clock::now() + settings_.cut_off;
+    changed_.notify_all();  // who waits looks at the clock from now on
+  }
   void give_up_current(std::unique_lock<std::mutex>& lock) {
-    left_alone_ = true;
+    left_alone_ = true, give_up_at_.reset();
     const std::string what = job_.what;
     const auto seconds = Clock::now() - job_began_;
     lock.unlock();
@@ -232,10 +236,11 @@ class Connections {
   std::deque<Job> todo_;
   Job job_;  // the current one
   Clock::time_point job_began_;
-  std::optional<Clock::time_point> broken_at_;  // when the first connection ended
+  std::optional<Clock::time_point> give_up_at_;  // the current one, if it has not ended by then
   std::int64_t begun_ = 0, ended_ = 0;
   std::exception_ptr failure_;
   bool in_gloo_ = false, stop_ = false;
+  bool broken_ = false;      // a connection has ended
   bool left_alone_ = false;  // the current operation hangs
   std::atomic<bool> aborted_ = false;
 };
