@@ -4,8 +4,12 @@ Every setting is run as ours, PyTorch contiguous, PyTorch channels_last, one pro
 PyTorch's allocator is told to keep its memory and to use huge pages (as ours does by itself): inference is 1.8 times as
 fast with that. A figure is the median over the rounds of each process's own median; PyTorch counts with the better of its two layouts.
 
-usage: compare.py BENCH_STEP PYTHON [--rounds 3] [--seconds 3] [--threads N] [--json FILE]
-PYTHON is an interpreter that has torch and timm.
+Just before each of ours, oneDNN multiplies 1024 x 1024 matrices on the same threads. The last column is the share of that rate
+that the model's arithmetic runs at, with everything between the products included: it says what is left to gain on this
+machine, whatever else the machine is doing. (It can pass 100 %: a neighbour may come or go between the two.)
+
+usage: compare.py BENCHES PYTHON [--rounds 3] [--seconds 3] [--threads N] [--json FILE]
+BENCHES is the folder with bench_step and bench_matmul, PYTHON an interpreter that has torch and timm.
 """
 import argparse
 import datetime
@@ -20,15 +24,24 @@ SETTINGS = [(what, precision, batch) for what in ("infer", "train") for precisio
 LAYOUTS = ("contiguous", "channels_last")
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30), "MALLOC_TOP_PAD_": str(1 << 30),
                "THP_MEM_ALLOC_ENABLE": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+# Of an image: `bonafide doctor --model convnextv2_tiny` counts 4.455 G multiply-accumulates forward; backward takes two for each.
+FLOP = {"infer": 2 * 4.455e9, "train": 6 * 4.455e9}
 
 
-def ours(bench, what, precision, batch, seconds):
-    out = subprocess.run([bench, f"--benchmark_filter=^{what}<DType::{precision}>/batch:{batch}/", "--benchmark_format=json",
-                          f"--benchmark_min_time={seconds / 5}", "--benchmark_repetitions=5"],
-                         check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-    runs = json.loads(out)["benchmarks"]
-    median = next(r for r in runs if r.get("aggregate_name") == "median")
-    return median["real_time"] / 1e3
+def median_of(program, name, seconds):
+    out = subprocess.run([program, f"--benchmark_filter=^{name}/", "--benchmark_format=json", f"--benchmark_min_time={seconds / 5}",
+                          "--benchmark_repetitions=5"], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return next(r for r in json.loads(out)["benchmarks"] if r.get("aggregate_name") == "median")
+
+
+def ours(benches, what, precision, batch, seconds):
+    return median_of(f"{benches}/bench_step", f"{what}<DType::{precision}>/batch:{batch}", seconds)["real_time"] / 1e3
+
+
+def matrix_rate(benches, precision):
+    """FLOP/s of a 1024^3 product."""
+    name = {"f32": "float", "bf16": "bf16"}[precision]
+    return median_of(f"{benches}/bench_matmul", f"forward<{name}>/rows:1024/in:1024/out:1024", 1)["FLOP/s"]
 
 
 def torch(python, what, precision, batch, layout, seconds):
@@ -51,7 +64,7 @@ def machine(python, threads):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("bench_step"), a.add_argument("python")
+    a.add_argument("benches"), a.add_argument("python")
     a.add_argument("--rounds", type=int, default=3), a.add_argument("--seconds", type=float, default=3)
     a.add_argument("--threads", type=int, default=os.cpu_count()), a.add_argument("--json")
     a = a.parse_args()
@@ -59,12 +72,13 @@ def main():
     about = machine(a.python, a.threads)
     print(f"{about['cpu']}, {a.threads} threads, PyTorch {about['torch']}, timm {about['timm']}; ConvNeXt-V2 tiny, 224 pixels, "
           f"images/s")
-    print(f"{'':14}{'Bonafide':>10}{'PyTorch':>10}  {'layout':14}{'ratio':>6}   ratio of each round")
+    print(f"{'':14}{'Bonafide':>10}{'PyTorch':>10}  {'layout':14}{'ratio':>6}   {'ratio of each round':20}  of the matrix rate")
     rows = []
     for what, precision, batch in SETTINGS:
-        own, other = [], {layout: [] for layout in LAYOUTS}
+        own, rates, other = [], [], {layout: [] for layout in LAYOUTS}
         for _ in range(a.rounds):
-            own.append(ours(a.bench_step, what, precision, batch, a.seconds))
+            rates.append(matrix_rate(a.benches, precision))
+            own.append(ours(a.benches, what, precision, batch, a.seconds))
             for layout in LAYOUTS:
                 other[layout].append(torch(a.python, what, precision, batch, layout, a.seconds))
         layout = min(LAYOUTS, key=lambda l: statistics.median(other[l]))
@@ -72,10 +86,12 @@ def main():
         rows.append({"what": what, "precision": precision, "batch": batch, "bonafide_seconds": own, "torch_seconds": other,
                      "torch_layout": layout, "bonafide_images_per_second": batch / statistics.median(own),
                      "torch_images_per_second": batch / statistics.median(other[layout]),
-                     "ratio": statistics.median(ratios)})
+                     "ratio": statistics.median(ratios), "matrix_flop_per_second": rates,
+                     "share_of_matrix_rate": statistics.median(FLOP[what] * batch / mine / rate for mine, rate in zip(own, rates))})
         r = rows[-1]
         print(f"{what} {precision:5} b{batch:<2} {r['bonafide_images_per_second']:10.1f}{r['torch_images_per_second']:10.1f}  "
-              f"{layout:14}{r['ratio']:6.2f}   {' '.join(f'{v:.2f}' for v in ratios)}", flush=True)
+              f"{layout:14}{r['ratio']:6.2f}   {' '.join(f'{v:.2f}' for v in ratios):20}  "
+              f"{100 * r['share_of_matrix_rate']:3.0f} % of {statistics.median(rates) / 1e9:.0f} GFLOP/s", flush=True)
     if a.json:
         with open(a.json, "w") as f:
             json.dump({"machine": about, "rounds": a.rounds, "seconds": a.seconds, "rows": rows}, f, indent=1)
