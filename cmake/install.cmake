@@ -34,7 +34,7 @@ function(bonafide_install)
     INSTALL_DESTINATION ${package} NO_SET_AND_CHECK_MACRO)
   write_basic_package_version_file(${CMAKE_BINARY_DIR}/bonafide-config-version.cmake COMPATIBILITY SameMinorVersion)
   install(FILES ${CMAKE_BINARY_DIR}/bonafide-config.cmake ${CMAKE_BINARY_DIR}/bonafide-config-version.cmake
-    cmake/onednn.cmake cmake/gloo.cmake cmake/cudnn.cmake cmake/nccl.cmake DESTINATION ${package})
+    cmake/onednn.cmake cmake/gloo.cmake cmake/cuda_toolkit.cmake cmake/cudnn.cmake cmake/nccl.cmake DESTINATION ${package})
   install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/bonafide)
   install(FILES LICENSE TYPE DOC)
   install(DIRECTORY docs/examples TYPE DOC)

@@ -180,6 +180,15 @@ TEST_CASE("install: find_package says what is wrong") {
   expect(find("9.9 REQUIRED"), false, "bonafide-config.cmake, version: 0");
   expect(find("REQUIRED COMPONENTS faces"), false, "no component 'faces'");
   expect(find("REQUIRED COMPONENTS images", "-DCMAKE_DISABLE_FIND_PACKAGE_OpenCV=ON"), false, "OpenCV");
-  fs::remove(installation.prefix / cached("CMAKE_INSTALL_LIBDIR") / "cmake/bonafide/bonafide-images-targets.cmake");
+  // What the description reads is there, also where this build does without it (CUDA).
+  const fs::path package = installation.prefix / cached("CMAKE_INSTALL_LIBDIR") / "cmake/bonafide";
+  const std::string config = read_file(package / "bonafide-config.cmake"), include = "include(\"${CMAKE_CURRENT_LIST_DIR}/";
+  std::size_t files = 0;
+  for (std::size_t at = config.find(include); at != config.npos; at = config.find(include, at + 1), ++files) {
+    const std::size_t name = at + include.size();
+    CHECK_MESSAGE(fs::exists(package / config.substr(name, config.find('"', name) - name)), config.substr(name, 40));
+  }
+  CHECK(files >= 6);
+  fs::remove(package / "bonafide-images-targets.cmake");
   expect(find("REQUIRED COMPONENTS images"), false, "BONAFIDE_OPENCV=OFF");
 }
