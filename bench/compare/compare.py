@@ -4,9 +4,10 @@ Every setting is run as ours, PyTorch contiguous, PyTorch channels_last, one pro
 PyTorch's allocator is told to keep its memory and to use huge pages (as ours does by itself): inference is 1.8 times as
 fast with that. A figure is the median over the rounds of each process's own median; PyTorch counts with the better of its two layouts.
 
-Just before each of ours, oneDNN multiplies 1024 x 1024 matrices on the same threads. The last column is the share of that rate
-that the model's arithmetic runs at, with everything between the products included: it says what is left to gain on this
-machine, whatever else the machine is doing. (It can pass 100 %: a neighbour may come or go between the two.)
+Just before each of ours, our linear layer (oneDNN's products, in tiles) multiplies 1024 x 1024 matrices on the same threads.
+The last column is the share of that rate that the model's arithmetic runs at, with everything between the products included: it
+says what is left to gain on this machine, whatever else the machine is doing. (It can pass 100 %: larger products than those of
+the layer's tiles are somewhat faster, and a neighbour may come or go between the two.)
 
 usage: compare.py BENCHES PYTHON [--rounds 3] [--seconds 3] [--threads N] [--json FILE]
 BENCHES is the folder with bench_step and bench_matmul, PYTHON an interpreter that has torch and timm.

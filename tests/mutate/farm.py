@@ -12,7 +12,7 @@ MEMORY = 4 << 30      # a bug may ask for more than there is
 
 
 IDLE = 15             # seconds without a thread that runs or wants to: a deadlock
-stop = threading.Event()  # set: everything that runs is killed, and nothing more is started
+stop = threading.Event()  # set: everything that runs is killed, and whatever starts after it
 
 
 def progress(pid):
